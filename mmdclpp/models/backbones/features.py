@@ -1,0 +1,111 @@
+"""One adapter from any supported backbone to (global, positions, grid)."""
+
+from typing import NamedTuple, Optional, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from mmdclpp.errors import UserError
+
+AGGREGATES = ('cls', 'gap')
+
+
+class BackboneFeatures(NamedTuple):
+    """What a backbone says of a batch of ``V`` images.
+
+    Attributes:
+        cls (Tensor, optional): The class token, shape ``(V, C)``. None for
+            backbones without one.
+        positions (Tensor): The patch tokens, or the cells of the last feature
+            map in row-major order, shape ``(V, K, C)``.
+        grid (Tuple[int, int]): Rows and columns, ``rows * columns == K``.
+    """
+
+    cls: Optional[Tensor]
+    positions: Tensor
+    grid: Tuple[int, int]
+
+    def aggregate(self, kind: str) -> Tensor:
+        """The global feature, shape ``(V, C)``.
+
+        Args:
+            kind (str): ``'cls'``, the class token, or ``'gap'``, the mean of
+                the positions.
+
+        Raises:
+            UserError: If ``kind`` is unknown, or ``'cls'`` is asked of a
+                backbone that has no class token.
+        """
+        check_aggregate(kind)
+        if kind == 'gap':
+            return self.positions.mean(dim=1)
+        if self.cls is None:
+            raise UserError(
+                "aggregate='cls' needs a class token, which this backbone does not give: use aggregate='gap' "
+                "(for mmpretrain's VisionTransformer, set out_type='raw' to keep the token)")
+        return self.cls
+
+
+def check_aggregate(kind: str) -> None:
+    """Raise a UserError unless ``kind`` names an aggregate."""
+    if kind not in AGGREGATES:
+        raise UserError(f'aggregate={kind!r} is unknown: use one of {", ".join(map(repr, AGGREGATES))}')
+
+
+def extract_features(backbone: nn.Module, images: Tensor) -> BackboneFeatures:
+    """Run a backbone and bring its output into one form.
+
+    Understands mmpretrain's ``VisionTransformer`` with ``out_type='raw'`` (class token and
+    patches) or ``'featmap'`` (patches), every mmpretrain or timm CNN, and timm's vision
+    transformers through mmpretrain's ``TIMMBackbone``.
+
+    Args:
+        backbone (nn.Module): The backbone; of several outputs the last counts.
+        images (Tensor): Shape ``(V, 3, H, W)``.
+
+    Returns:
+        BackboneFeatures: Class token, positions and grid.
+
+    Raises:
+        UserError: If the output is neither tokens nor a feature map.
+    """
+    output = backbone(images)
+    if isinstance(output, (list, tuple)):
+        output = output[-1]
+    if output.dim() == 4:
+        if getattr(getattr(backbone, 'timm_model', None), 'output_fmt', 'NCHW') == 'NHWC':
+            output = output.permute(0, 3, 1, 2)
+        return BackboneFeatures(None, output.flatten(2).transpose(1, 2), tuple(output.shape[2:]))
+    if output.dim() == 3:
+        num_prefix, has_cls = _prefix_tokens(backbone)
+        positions = output[:, num_prefix:]
+        grid = _token_grid(backbone, images.shape[2:], positions.shape[1])
+        return BackboneFeatures(output[:, 0] if has_cls else None, positions, grid)
+    raise UserError(
+        f'{type(backbone).__name__} gives an output of shape {tuple(output.shape)}, which has no positions: set '
+        "out_type='raw' (vision transformers) or keep the last feature map (CNNs)")
+
+
+def _prefix_tokens(backbone: nn.Module) -> Tuple[int, bool]:
+    """How many tokens stand before the patches, and whether the first is the class token."""
+    timm_model = getattr(backbone, 'timm_model', None)
+    if timm_model is not None:
+        has_cls = getattr(timm_model, 'cls_token', None) is not None
+        return getattr(timm_model, 'num_prefix_tokens', int(has_cls)), has_cls
+    has_cls = getattr(backbone, 'cls_token', None) is not None
+    return getattr(backbone, 'num_extra_tokens', int(has_cls)), has_cls
+
+
+def _token_grid(backbone: nn.Module, image_size: torch.Size, num_positions: int) -> Tuple[int, int]:
+    patch_embed = getattr(getattr(backbone, 'timm_model', backbone), 'patch_embed', None)
+    projection = getattr(patch_embed, 'projection', getattr(patch_embed, 'proj', None))
+    if isinstance(projection, nn.Conv2d):
+        rows, columns = (size // stride for size, stride in zip(image_size, projection.stride))
+        if rows * columns == num_positions:
+            return rows, columns
+    side = int(num_positions**0.5)
+    if side * side == num_positions:
+        return side, side
+    raise UserError(
+        f'{type(backbone).__name__} gives {num_positions} positions for images of {tuple(image_size)} px, which form '
+        'no known grid: use a square crop')

@@ -1,0 +1,1 @@
+"""Small parts with no place in the data flow."""
