@@ -1,0 +1,3 @@
+from .densecl_plusplus import DenseCLPlusPlus
+
+__all__ = ['DenseCLPlusPlus']

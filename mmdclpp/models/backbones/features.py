@@ -42,7 +42,8 @@ class BackboneFeatures(NamedTuple):
         if self.cls is None:
             raise UserError(
                 "aggregate='cls' needs a class token, which this backbone does not give: use aggregate='gap' "
-                "(for mmpretrain's VisionTransformer, set out_type='raw' to keep the token)")
+                "(for mmpretrain's VisionTransformer, set out_type='raw' to keep the token)"
+            )
         return self.cls
 
 
@@ -83,7 +84,8 @@ def extract_features(backbone: nn.Module, images: Tensor) -> BackboneFeatures:
         return BackboneFeatures(output[:, 0] if has_cls else None, positions, grid)
     raise UserError(
         f'{type(backbone).__name__} gives an output of shape {tuple(output.shape)}, which has no positions: set '
-        "out_type='raw' (vision transformers) or keep the last feature map (CNNs)")
+        "out_type='raw' (vision transformers) or keep the last feature map (CNNs)"
+    )
 
 
 def _prefix_tokens(backbone: nn.Module) -> Tuple[int, bool]:
@@ -100,7 +102,7 @@ def _token_grid(backbone: nn.Module, image_size: torch.Size, num_positions: int)
     patch_embed = getattr(getattr(backbone, 'timm_model', backbone), 'patch_embed', None)
     projection = getattr(patch_embed, 'projection', getattr(patch_embed, 'proj', None))
     if isinstance(projection, nn.Conv2d):
-        rows, columns = (size // stride for size, stride in zip(image_size, projection.stride))
+        rows, columns = (size // stride for size, stride in zip(image_size, projection.stride, strict=True))
         if rows * columns == num_positions:
             return rows, columns
     side = int(num_positions**0.5)
@@ -108,4 +110,5 @@ def _token_grid(backbone: nn.Module, image_size: torch.Size, num_positions: int)
         return side, side
     raise UserError(
         f'{type(backbone).__name__} gives {num_positions} positions for images of {tuple(image_size)} px, which form '
-        'no known grid: use a square crop')
+        'no known grid: use a square crop'
+    )

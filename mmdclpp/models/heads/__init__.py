@@ -1,0 +1,3 @@
+from .contrastive_heads import DenseInfoNCEHead, GlobalInfoNCEHead
+
+__all__ = ['DenseInfoNCEHead', 'GlobalInfoNCEHead']

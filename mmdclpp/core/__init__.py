@@ -1,0 +1,40 @@
+"""The mathematics of DenseCL++ in pure PyTorch: usable from any training loop."""
+
+from .draws import Draws
+from .gather import gather_views, mean_over_processes
+from .info_nce import InfoNCE, NegativeGroup, info_nce
+from .layout import ViewLayout, siblings
+from .losses import dense_loss, global_loss
+from .matching import match_positions
+from .negatives import (
+    AllNegatives,
+    CrossViewNegatives,
+    DenseViews,
+    GlobalNegatives,
+    GuidedNegatives,
+    NegativeSampler,
+    RandomNegatives,
+    guided_scores,
+)
+
+__all__ = [
+    'AllNegatives',
+    'CrossViewNegatives',
+    'DenseViews',
+    'Draws',
+    'GlobalNegatives',
+    'GuidedNegatives',
+    'InfoNCE',
+    'NegativeGroup',
+    'NegativeSampler',
+    'RandomNegatives',
+    'ViewLayout',
+    'dense_loss',
+    'gather_views',
+    'global_loss',
+    'guided_scores',
+    'info_nce',
+    'match_positions',
+    'mean_over_processes',
+    'siblings',
+]

@@ -1,0 +1,108 @@
+"""DenseCL++ as an mmpretrain self-supervised algorithm."""
+
+from typing import Dict, List, Optional
+
+import torch
+from mmengine.logging import MessageHub
+from mmpretrain.models.selfsup import BaseSelfSupervisor
+from mmpretrain.structures import DataSample
+from torch import Tensor
+
+from mmdclpp.core import Draws, InfoNCE, mean_over_processes
+from mmdclpp.errors import UserError
+from mmdclpp.models.backbones.features import extract_features
+from mmdclpp.registry import MODELS
+
+
+@MODELS.register_module()
+class DenseCLPlusPlus(BaseSelfSupervisor):
+    """``L = (1 - λ)·L_global + λ·L_dense`` (arXiv 2210.05063).
+
+    One class for a family: ``loss_lambda=0`` is SimCLR, ``GlobalNegatives`` in the dense head is DenseCL
+    with in-batch negatives, ``RandomNegatives`` is DenseCL++. They differ in nothing else.
+
+    Args:
+        backbone (dict): Any backbone that :func:`~mmdclpp.models.backbones.features.extract_features`
+            understands.
+        neck (dict): Config of :class:`DenseCLPlusPlusNeck`. A projector whose loss has no weight is not built.
+        head (dict): Head of the global loss. Defaults to ``dict(type='GlobalInfoNCEHead')``.
+        dense_head (dict): Head of the dense loss. Defaults to ``dict(type='DenseInfoNCEHead')``.
+        loss_lambda (float): Weight ``λ`` of the dense loss, in [0, 1]. Defaults to 0.5.
+        **kwargs: See mmpretrain's ``BaseSelfSupervisor``.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        neck: dict,
+        head: Optional[dict] = None,
+        dense_head: Optional[dict] = None,
+        loss_lambda: float = 0.5,
+        **kwargs,
+    ) -> None:
+        if not (isinstance(loss_lambda, (int, float)) and 0 <= loss_lambda <= 1):
+            raise UserError(f'loss_lambda={loss_lambda!r} must lie in [0, 1]: 0 is SimCLR, 1 the dense loss alone')
+        neck = dict(neck)
+        # A projector that no loss reaches would stop distributed training: its gradient never comes.
+        if loss_lambda == 1:
+            neck['global_projector'] = None
+        if loss_lambda == 0:
+            neck['dense_projector'] = None
+        # Built here, because mmpretrain's registry does not see the parts of its children.
+        parts = (backbone, neck, head or dict(type='GlobalInfoNCEHead'))
+        super().__init__(*map(MODELS.build, parts), **kwargs)
+        self.dense_head = MODELS.build(dense_head or dict(type='DenseInfoNCEHead'))
+        self.loss_lambda = loss_lambda
+        self._calls = 0
+
+    def loss(
+        self, inputs: List[Tensor], data_samples: Optional[List[DataSample]] = None, **kwargs
+    ) -> Dict[str, Tensor]:
+        """Losses and statistics of one batch.
+
+        Args:
+            inputs (List[Tensor]): The two views of the images, each of shape ``(B, 3, H, W)``.
+            data_samples (List[DataSample], optional): Not used.
+
+        Returns:
+            Dict[str, Tensor]: ``loss_global`` and ``loss_dense``, weighted, which add up to the loss; and for
+            logging, averaged over processes, for each part: ``*_nce`` (unweighted loss), ``*_chance`` (its
+            value for features that tell nothing apart), ``*_pos_sim``, ``*_neg_sim``, ``*_negatives``.
+        """
+        if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
+            raise UserError(
+                "DenseCLPlusPlus needs two views an image: use dict(type='MultiView', num_views=2, ...)"
+                ' in the train pipeline'
+            )
+        projections = self.neck(extract_features(self.backbone, torch.cat(inputs)))
+        losses, statistics = {}, {}
+        if projections.global_projections is not None:
+            part = self.head.loss(projections.global_projections)
+            losses['loss_global'] = (1 - self.loss_lambda) * part.loss
+            statistics.update(_statistics('global', part))
+        if projections.dense_projections is not None:
+            part = self.dense_head.loss(projections.dense_projections, projections.positions, self._draws())
+            losses['loss_dense'] = self.loss_lambda * part.loss
+            statistics.update(_statistics('dense', part))
+        values = mean_over_processes(torch.stack(list(statistics.values())))
+        return {**losses, **dict(zip(statistics, values, strict=True))}
+
+    def _draws(self) -> Draws:
+        """Draws for the runner's seed and iteration, so that a resumed run draws as an uninterrupted one."""
+        hub = MessageHub.get_current_instance()
+        iteration = hub.get_info('iter')
+        if iteration is None:  # outside a runner
+            iteration = self._calls
+            self._calls += 1
+        return Draws(hub.get_info('seed') or 0, iteration)
+
+
+def _statistics(name: str, part: InfoNCE) -> Dict[str, Tensor]:
+    # No key may hold the word "loss": mmengine adds those up.
+    return {
+        f'{name}_nce': part.loss.detach(),
+        f'{name}_chance': part.chance,
+        f'{name}_pos_sim': part.positive_similarity,
+        f'{name}_neg_sim': part.negative_similarity,
+        f'{name}_negatives': part.num_negatives,
+    }
