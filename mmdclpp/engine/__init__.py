@@ -1,1 +1,5 @@
-"""TODO."""
+"""Hooks."""
+
+from .progress_hook import ProgressHook
+
+__all__ = ['ProgressHook']

@@ -1,0 +1,28 @@
+# Two augmented 64 px views of the built-in scenes; the labels are not read.
+view_pipeline = [
+    dict(type='RandomResizedCrop', scale=64, crop_ratio_range=(0.2, 1.0), backend='cv2'),
+    dict(type='RandomFlip', prob=0.5),
+    dict(
+        type='RandomApply',
+        transforms=[dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)],
+        prob=0.8,
+    ),
+    dict(type='RandomGrayscale', prob=0.2, keep_channels=True, channel_weights=(0.114, 0.587, 0.2989)),
+]
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=1,
+    persistent_workers=True,
+    drop_last=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='UnlabelledImages',
+        data_root='data/scenes/images/train/',
+        pipeline=[
+            dict(type='LoadImage'),
+            dict(type='MultiView', num_views=2, transforms=[view_pipeline]),
+            dict(type='PackInputs'),
+        ],
+    ),
+)

@@ -1,0 +1,9 @@
+# SGD with cosine decay for ResNets, 800 epochs at a global batch of 256.
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.3, momentum=0.9, weight_decay=1e-4))  # prior: DenseCL on COCO
+param_scheduler = [
+    # prior: the 10 epochs of warm-up of SimCLR
+    dict(type='LinearLR', start_factor=1e-4, by_epoch=True, begin=0, end=10, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', T_max=790, by_epoch=True, begin=10, end=800, convert_to_iter_based=True),
+]
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=800)  # prior: DenseCL on COCO
+auto_scale_lr = dict(base_batch_size=256)

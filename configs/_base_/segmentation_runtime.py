@@ -1,0 +1,9 @@
+# What every segmentation run shares: mmseg's scope, and logs and checkpoints counted in iterations.
+_base_ = ['./default_runtime.py']
+default_scope = 'mmseg'
+default_hooks = dict(
+    logger=dict(log_metric_by_epoch=False),
+    checkpoint=dict(by_epoch=False, interval=2000, max_keep_ckpts=1),
+)
+visualizer = dict(type='SegLocalVisualizer', name='visualizer')
+log_processor = dict(by_epoch=False)

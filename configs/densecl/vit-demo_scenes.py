@@ -1,0 +1,6 @@
+# DenseCL (in-batch negatives) with the demo's ViT on the built-in scenes, for `make demo ARGS=--compare`.
+#
+# Reproduces: nothing published.
+# Command:    python tools/make_scenes.py && python tools/train.py configs/densecl/vit-demo_scenes.py
+_base_ = '../densecl_pp/vit-demo_scenes.py'
+model = dict(dense_head=dict(negatives=[dict(type='GlobalNegatives')]))
