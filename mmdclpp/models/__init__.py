@@ -1,7 +1,5 @@
 """Registered models: thin shells over :mod:`mmdclpp.core`."""
 
-# A registry node looks names up in its parents but does not import their
-# modules; without this line a config could not name mmpretrain's parts.
-import mmpretrain.models  # noqa: F401
+import mmdclpp.registry  # noqa: F401  first: it heals torchvision, which mmpretrain imports
 
 from . import algorithms, backbones, classifiers, heads, necks, negatives  # noqa: F401

@@ -34,6 +34,7 @@ def heal_torchvision() -> bool:
         if 'torchvision::nms' not in str(error):
             raise
         import torch
+
         for name in [n for n in sys.modules if n.split('.')[0] == 'torchvision']:
             del sys.modules[name]
         if _library is None:

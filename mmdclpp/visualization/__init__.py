@@ -1,1 +1,23 @@
-"""TODO."""
+"""Pictures of a run: pure functions over arrays, each writing one PNG and returning its path.
+
+They draw on :class:`matplotlib.figure.Figure` without pyplot, so neither a
+display nor any global state of matplotlib is involved.
+"""
+
+from .comparison import comparison_chart
+from .components import feature_pca, pca_colours
+from .inputs import to_rgb
+from .losses import loss_curve, read_scalars
+from .matches import Matches, correspondences, mutual_matches
+
+__all__ = [
+    'Matches',
+    'comparison_chart',
+    'correspondences',
+    'feature_pca',
+    'loss_curve',
+    'mutual_matches',
+    'pca_colours',
+    'read_scalars',
+    'to_rgb',
+]

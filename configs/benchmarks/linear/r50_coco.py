@@ -3,7 +3,7 @@
 # Reproduces: nothing published for DenseCL++. Here: not yet measured.
 # Cost:       90 epochs of 118,287 images at 224 px, forward only. Time: not yet measured.
 # Command:    tools/dist_train.sh configs/benchmarks/linear/r50_coco.py 1 \
-#                 --cfg-options model.init_cfg.checkpoint=work_dirs/r50_coco/epoch_800.pth
+#                 --cfg-options model.init_cfg.checkpoint=PRETRAINED.pth
 _base_ = [
     '../../_base_/models/r50_backbone.py',
     '../../_base_/models/linear_probe.py',

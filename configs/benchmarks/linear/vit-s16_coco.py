@@ -4,7 +4,7 @@
 #             Here: not yet measured. The poster gives no recipe; values that are fnc's are marked "prior".
 # Cost:       90 epochs of 118,287 images at 224 px, forward only. Time: not yet measured.
 # Command:    tools/dist_train.sh configs/benchmarks/linear/vit-s16_coco.py 1 \
-#                 --cfg-options model.init_cfg.checkpoint=work_dirs/vit-s16_coco/epoch_800.pth
+#                 --cfg-options model.init_cfg.checkpoint=PRETRAINED.pth
 _base_ = [
     '../../_base_/models/vit_s16_backbone.py',
     '../../_base_/models/linear_probe.py',

@@ -4,7 +4,7 @@
 #             Here: not yet measured.
 # Cost:       20k iterations of 16 images at 512 px. Time: not yet measured.
 # Command:    tools/dist_train.sh configs/benchmarks/segmentation/r50_fcn_voc12aug.py 4 \
-#                 --cfg-options model.init_cfg.checkpoint=work_dirs/r50_coco/epoch_800.pth
+#                 --cfg-options model.init_cfg.checkpoint=PRETRAINED.pth
 _base_ = [
     '../../_base_/models/r50_backbone.py',
     '../../_base_/models/segmentor.py',
@@ -13,6 +13,6 @@ _base_ = [
     '../../_base_/segmentation_runtime.py',
 ]
 model = dict(
-    backbone=dict(**_base_.backbone, strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4), contract_dilation=True),
+    backbone=dict(**_base_.backbone, strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4)),
     decode_head=dict(in_channels=2048, channels=512, num_classes=21),
 )

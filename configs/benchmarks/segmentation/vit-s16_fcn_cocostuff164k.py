@@ -1,10 +1,10 @@
 # Segmentation of COCO-Stuff 164k, 171 classes, by ViT-S/16 and an FCN head, all weights trained.
 #
-# Reproduces: nothing as yet: the poster's COCO mIoU (SimCLR 61.5, DenseCL++ 63.3) does not name its classes or its recipe.
+# Reproduces: nothing as yet: the poster's COCO mIoU (SimCLR 61.5, DenseCL++ 63.3) names neither classes nor recipe.
 #             Here: not yet measured.
 # Cost:       20k iterations of 16 images at 512 px. Time: not yet measured.
 # Command:    tools/dist_train.sh configs/benchmarks/segmentation/vit-s16_fcn_cocostuff164k.py 4 \
-#                 --cfg-options model.init_cfg.checkpoint=work_dirs/vit-s16_coco/epoch_800.pth
+#                 --cfg-options model.init_cfg.checkpoint=PRETRAINED.pth
 _base_ = [
     '../../_base_/models/vit_s16_backbone.py',
     '../../_base_/models/segmentor.py',

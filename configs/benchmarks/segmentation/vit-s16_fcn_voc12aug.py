@@ -4,7 +4,7 @@
 #             The poster gives no recipe; values that are DenseCL's or mmseg's are marked "prior".
 # Cost:       20k iterations of 16 images at 512 px. Time: not yet measured.
 # Command:    tools/dist_train.sh configs/benchmarks/segmentation/vit-s16_fcn_voc12aug.py 4 \
-#                 --cfg-options model.init_cfg.checkpoint=work_dirs/vit-s16_coco/epoch_800.pth
+#                 --cfg-options model.init_cfg.checkpoint=PRETRAINED.pth
 _base_ = [
     '../../_base_/models/vit_s16_backbone.py',
     '../../_base_/models/segmentor.py',

@@ -3,7 +3,7 @@
 # Reproduces: nothing published for DenseCL++. Here: not yet measured.
 # Cost:       20k iterations of 16 images at 512 px, backbone forward only. Time: not yet measured.
 # Command:    tools/dist_train.sh configs/benchmarks/segmentation/vit-s16_linear_voc12aug.py 4 \
-#                 --cfg-options model.init_cfg.checkpoint=work_dirs/vit-s16_coco/epoch_800.pth
+#                 --cfg-options model.init_cfg.checkpoint=PRETRAINED.pth
 _base_ = ['./vit-s16_fcn_voc12aug.py']
 model = dict(
     backbone=dict(frozen_stages=12),

@@ -1,0 +1,50 @@
+# `make demo` and `make test` do all of their own set-up: a virtual environment in .venv, brought up to date when the
+# requirements have changed. `make help` lists the targets.
+VENV ?= .venv
+ARGS ?=
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# An environment once made keeps its Python, until another is asked for.
+PYTHON ?= $(shell test -f '$(STAMP)' && '$(BIN)/python' -c '' 2>/dev/null && echo '$(BIN)/python' || echo python3)
+INPUTS := requirements.txt requirements/test.txt requirements/install.sh setup.py pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint check-env clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
+	@echo 'Variables: PYTHON=$(PYTHON) (3.10 to 3.12), VENV=$(VENV), ARGS= (passed on by demo and test).'
+
+# The key holds all that an installation depends on; it is written last, so that an interrupted one is done again.
+setup: ## create or update the virtual environment
+	@version=$$('$(PYTHON)' -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) \
+	    || { echo "error: '$(PYTHON)' does not run: name Python 3.10, 3.11 or 3.12 with PYTHON=..." >&2; exit 1; }; \
+	case $$version in 3.10|3.11|3.12) ;; *) \
+	    echo "error: '$(PYTHON)' is Python $$version, but 3.10, 3.11 or 3.12 is needed: name one with PYTHON=..." >&2; \
+	    exit 1;; esac; \
+	key="$$version $(CURDIR) $$(cat $(INPUTS) | sha256sum)"; \
+	if [ "$$key" != "$$(cat '$(STAMP)' 2>/dev/null)" ]; then \
+	    echo "Setting up $(VENV) with Python $$version: a few minutes"; \
+	    rm -f '$(STAMP)'; \
+	    [ "$$('$(BIN)/python' -c 'import pip, sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = "$$version" ] \
+	        || '$(PYTHON)' -m venv --clear '$(VENV)' || exit 1; \
+	    PYTHON='$(abspath $(BIN))/python' bash requirements/install.sh -r requirements/test.txt || exit 1; \
+	    echo "$$key" > '$(STAMP)'; \
+	fi
+
+demo: setup ## generate scenes, pretrain, evaluate; ARGS=--compare adds SimCLR and DenseCL
+	@'$(BIN)/python' tools/demo.py $(ARGS)
+
+test: setup ## run the tests; ARGS goes to pytest
+	@'$(BIN)/python' -m pytest $(ARGS)
+
+lint: setup ## check style and formatting
+	@'$(BIN)/python' -m ruff check . && '$(BIN)/python' -m ruff format --check .
+
+check-env: setup ## print versions, find broken or mixed installations
+	@'$(BIN)/python' tools/check_env.py
+
+clean: ## remove the environment and build files; data, .demo and work_dirs stay
+	rm -rf '$(VENV)' build dist mmdclpp.egg-info mmdclpp/.mim .pytest_cache .ruff_cache
+	find mmdclpp tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

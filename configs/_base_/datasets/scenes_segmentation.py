@@ -1,0 +1,59 @@
+# The built-in scenes with their masks (0 is the background), 64 px, without augmentation.
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='Resize', scale=(64, 64), keep_ratio=False),
+    dict(type='PackSegInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(64, 64), keep_ratio=False),
+    dict(type='LoadAnnotations'),  # after resizing: figures are measured at the mask's own size
+    dict(type='PackSegInputs'),
+]
+metainfo = dict(
+    classes=[
+        'background',
+        'striped disc',
+        'checked heart',
+        'dotted triangle',
+        'ringed square',
+        'netted star',
+        'zigzag cross',
+        'bricked hexagon',
+        'triangular ring',
+        'blotched crescent',
+        'scaly egg',
+        'crossed burst',
+        'looped flower',
+    ]
+)
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(
+        type='BaseSegDataset',
+        metainfo=metainfo,
+        data_root='data/scenes/',
+        data_prefix=dict(img_path='images/train', seg_map_path='masks/train'),
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=50,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='BaseSegDataset',
+        metainfo=metainfo,
+        data_root='data/scenes/',
+        data_prefix=dict(img_path='images/val', seg_map_path='masks/val'),
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+test_evaluator = val_evaluator

@@ -1,0 +1,6 @@
+# DenseCL (in-batch negatives) with a very small ViT on some thousand small photographs.
+#
+# Reproduces: nothing published; see docs/results.md.
+# Command:    python tools/train.py configs/densecl/vit-mini_photos.py
+_base_ = '../densecl_pp/vit-mini_photos.py'
+model = dict(dense_head=dict(negatives=[dict(type='GlobalNegatives')]))

@@ -1,0 +1,99 @@
+"""Training, and how the arguments change a config."""
+
+import re
+
+import pytest
+from mmengine.config import Config
+
+from mmdclpp import apis
+from mmdclpp.apis.training import _set_amp, _set_resume
+from mmdclpp.errors import UserError
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A work dir with a checkpoint, as mmengine leaves it."""
+    (tmp_path / 'epoch_2.pth').write_bytes(b'')
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_2.pth'))
+    return tmp_path
+
+
+def config(work_dir) -> Config:
+    return Config(dict(work_dir=str(work_dir), load_from='pretrained.pth'))
+
+
+def test_resume_takes_the_last_checkpoint_of_the_work_dir(finished):
+    cfg = config(finished)
+    assert _set_resume(cfg, True) is True
+    assert (cfg.resume, cfg.load_from) == (True, str(finished / 'epoch_2.pth'))
+
+
+def test_resume_finds_the_checkpoint_in_a_work_dir_that_was_moved(finished, tmp_path):
+    moved = finished.rename(tmp_path.with_name('moved'))
+    cfg = config(moved)
+    _set_resume(cfg, True)
+    assert cfg.load_from == str(moved / 'epoch_2.pth')
+
+
+def test_resume_without_a_checkpoint_starts_from_the_configs_weights(tmp_path):
+    cfg = config(tmp_path)
+    assert _set_resume(cfg, True) is False
+    assert (cfg.resume, cfg.load_from) == (False, 'pretrained.pth')
+
+
+def test_resume_of_a_path_takes_that_checkpoint(finished, tmp_path):
+    cfg = config(tmp_path / 'elsewhere')
+    assert _set_resume(cfg, str(finished / 'epoch_2.pth')) is True
+    assert (cfg.resume, cfg.load_from) == (True, str(finished / 'epoch_2.pth'))
+
+
+def test_resume_of_a_missing_checkpoint_is_refused(finished):
+    with pytest.raises(UserError, match='gone.pth does not exist'):
+        _set_resume(config(finished), 'gone.pth')
+    (finished / 'epoch_2.pth').unlink()
+    with pytest.raises(UserError, match='last_checkpoint names .*epoch_2.pth, which does not exist'):
+        _set_resume(config(finished), True)
+
+
+def test_amp_keeps_the_loss_scale_of_the_config():
+    cfg = Config(dict(optim_wrapper=dict(loss_scale=512.0)))
+    _set_amp(cfg)
+    assert cfg.optim_wrapper == dict(type='AmpOptimWrapper', loss_scale=512.0)
+
+
+def test_amp_is_refused_for_a_wrapper_without_it():
+    with pytest.raises(UserError, match="optim_wrapper.type='ApexOptimWrapper'"):
+        _set_amp(Config(dict(optim_wrapper=dict(type='ApexOptimWrapper'))))
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'cfg_options': {'optim_wrapper': None}}, 'cannot be trained: add optim_wrapper'),
+        ({'auto_scale_lr': True, 'cfg_options': {'auto_scale_lr': None}}, 'auto_scale_lr: add base_batch_size'),
+        ({'resume': 'gone.pth'}, 'gone.pth does not exist'),
+    ],
+)
+def test_a_wish_that_cannot_be_met_is_refused_before_anything_starts(classifier_config, tmp_path, options, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        apis.train(classifier_config, work_dir=str(tmp_path / 'run'), **options)
+    assert not (tmp_path / 'run').exists()
+
+
+def test_the_arguments_reach_the_run(classifier_config, tmp_path):
+    runner = apis.train(
+        classifier_config,
+        work_dir=str(tmp_path / 'run'),
+        resume=True,
+        validate=False,
+        auto_scale_lr=True,
+        seed=7,
+        deterministic=True,
+        cfg_options={'train_dataloader.batch_size': 4, 'optim_wrapper.optimizer.lr': 0.5},
+    )
+    assert (runner.iter, runner.seed, runner.deterministic) == (2, 7, True)
+    assert runner.optim_wrapper.get_lr() == {'lr': [1.0]}  # 0.5 for a batch of 2, and the batch is 4
+    assert runner.val_loop is None
+    log = next((tmp_path / 'run').glob('*/*.log')).read_text()
+    assert 'No checkpoint to resume' in log
+    assert 'accuracy' not in log
