@@ -6,6 +6,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from mmdclpp.errors import UserError
+
 
 class ViewLayout(NamedTuple):
     """The canonical order of the ``V = 2·B·W`` views of a global batch.
@@ -53,8 +55,16 @@ class ViewLayout(NamedTuple):
 
         Returns:
             Tensor: Boolean, shape ``(2·B, V)``.
+
+        Raises:
+            UserError: If the global batch holds one image only.
         """
         images = self.num_views // 2
+        if images < 2:
+            raise UserError(
+                'negatives come from other images, but the global batch holds only one: use a batch_size of 2 or '
+                'more (and drop_last=True in train_dataloader, which leaves no smaller last batch)'
+            )
         anchor = self.local(device) % images
         return anchor[:, None] != torch.arange(self.num_views, device=device)[None] % images
 

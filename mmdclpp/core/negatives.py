@@ -55,11 +55,6 @@ class DenseViews:
         Raises:
             UserError: If the global batch holds one image only.
         """
-        if self.layout.num_views < 4:
-            raise UserError(
-                'negatives come from other images, but the global batch holds only one: use a batch_size of 2 or '
-                'more (and drop_last=True in train_dataloader, which leaves no smaller last batch)'
-            )
         return self.layout.other_images(self.features.device)
 
     def all_features(self) -> Tensor:
@@ -135,7 +130,7 @@ class GuidedNegatives(NegativeSampler):
     def __init__(self, num_sets: int = 256, threshold: Optional[float] = None) -> None:
         if not isinstance(num_sets, int) or num_sets < 1:
             raise UserError(f'GuidedNegatives: num_sets={num_sets!r} must be a whole number of 1 or more')
-        if threshold is not None and not -1 <= threshold <= 1:
+        if threshold is not None and not (isinstance(threshold, (int, float)) and -1 <= threshold <= 1):
             raise UserError(f'GuidedNegatives: threshold={threshold!r} is a cosine similarity: use -1 to 1, or None')
         self.num_sets = num_sets
         self.threshold = threshold

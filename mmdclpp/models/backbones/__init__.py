@@ -1,0 +1,3 @@
+from .pretrained import Pretrained, load_part
+
+__all__ = ['Pretrained', 'load_part']

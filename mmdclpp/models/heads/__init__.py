@@ -1,3 +1,4 @@
 from .contrastive_heads import DenseInfoNCEHead, GlobalInfoNCEHead
+from .multi_label_linear_head import MultiLabelLinearHead
 
-__all__ = ['DenseInfoNCEHead', 'GlobalInfoNCEHead']
+__all__ = ['DenseInfoNCEHead', 'GlobalInfoNCEHead', 'MultiLabelLinearHead']

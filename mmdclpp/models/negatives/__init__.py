@@ -27,7 +27,7 @@ def build_negatives(configs: Sequence[dict]) -> List[NegativeSampler]:
         configs (Sequence[dict]): Configs of samplers; built samplers pass through.
 
     Raises:
-        UserError: If the list is empty, or a sampler is given a key that it does not know.
+        UserError: If the list is empty, holds what is no sampler, or gives a sampler a key that it does not know.
     """
     if isinstance(configs, (dict, str)) or not configs:
         raise UserError(
@@ -37,11 +37,12 @@ def build_negatives(configs: Sequence[dict]) -> List[NegativeSampler]:
 
 
 def _build(config: dict) -> NegativeSampler:
-    kind = MODELS.get(config['type']) if isinstance(config['type'], str) else config['type']
-    if kind is None:
+    kind = config.get('type') if isinstance(config, dict) else None
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    if not (inspect.isclass(kind) and issubclass(kind, NegativeSampler)):
         raise UserError(
-            f'negatives: {config["type"]!r} is not registered: use RandomNegatives, GuidedNegatives, '
-            'CrossViewNegatives, GlobalNegatives, AllNegatives or a registered sampler of your own'
+            f'negatives: {config!r} is no sampler: use dict(type=...) with RandomNegatives, GuidedNegatives, '
+            'CrossViewNegatives, GlobalNegatives, AllNegatives or a registered NegativeSampler of your own'
         )
     known = [name for name in inspect.signature(kind).parameters]
     unknown = sorted(set(config) - {'type', *known})
