@@ -5,6 +5,7 @@ from typing import NamedTuple, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from mmdclpp.errors import UserError
 
@@ -59,7 +60,7 @@ def info_nce(anchors: Tensor, positives: Tensor, negatives: Sequence[NegativeGro
     Args:
         anchors (Tensor): L2-normalised, shape ``(v, K, D)``: ``K`` anchors in each of ``v`` views.
         positives (Tensor): L2-normalised, shape ``(v, K, D)``.
-        negatives (Sequence[NegativeGroup]): All groups together are the negatives of an anchor.
+        negatives (Sequence[NegativeGroup]): At least one; all together are the negatives of an anchor.
         temperature (float): ``τ``.
 
     Returns:
@@ -71,7 +72,7 @@ def info_nce(anchors: Tensor, positives: Tensor, negatives: Sequence[NegativeGro
     check_temperature(temperature)
     with full_precision(anchors, positives, *(group.features for group in negatives)) as (anchors, positives, *sets):
         similarity = (anchors * positives).sum(-1)
-        normalisers = [similarity / temperature]
+        normalisers = []
         negative_sum, negative_count = similarity.new_zeros(()), similarity.new_zeros(())
         for features, (_, mask) in zip(sets, negatives, strict=True):
             candidates = anchors @ features.transpose(-1, -2)  # (v, K, n)
@@ -79,7 +80,8 @@ def info_nce(anchors: Tensor, positives: Tensor, negatives: Sequence[NegativeGro
             normalisers.append((candidates / temperature).masked_fill(~mask, -math.inf).logsumexp(dim=-1))
             negative_sum += candidates.detach().masked_fill(~mask, 0).sum()
             negative_count += mask.sum()
-        loss = (torch.stack(normalisers).logsumexp(dim=0) - normalisers[0]).mean()
+        # softplus, not the difference of two logarithms: exact also where the loss is tiny.
+        loss = softplus(torch.stack(normalisers).logsumexp(dim=0) - similarity / temperature).mean()
         return InfoNCE(
             loss,
             similarity.detach().mean(),

@@ -1,14 +1,12 @@
 """A progress bar with the time left, in place of a runner's log lines."""
 
 import atexit
-import logging
 import sys
 import time
 from typing import Optional
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -17,7 +15,7 @@ from mmdclpp.registry import HOOKS
 
 @HOOKS.register_module()
 class ProgressHook(Hook):
-    """Show training as one bar; the full log still goes to the work directory.
+    """Show training as one bar; ``log_level='ERROR'`` in the config keeps log lines out of its way.
 
     In a terminal the bar moves; elsewhere a line is printed at every tenth of the way.
 
@@ -32,10 +30,7 @@ class ProgressHook(Hook):
         self._bar: Optional[Progress] = None
 
     def before_train(self, runner: Runner) -> None:
-        """Start the bar and keep the log out of the terminal."""
-        for handler in MMLogger.get_current_instance().handlers:
-            if type(handler) is logging.StreamHandler:  # a FileHandler is one too
-                handler.setLevel(logging.ERROR)
+        """Start the bar."""
         self._start = time.monotonic()
         self._done_before = runner.iter  # not 0 in a resumed run
         if is_main_process() and sys.stdout.isatty():

@@ -85,5 +85,10 @@ class DenseCLPlusPlusNeck(BaseModule):
     def _pool(self, features: BackboneFeatures) -> Tensor:
         if self.num_grid is None:
             return features.positions
+        if self.num_grid > min(features.grid):
+            raise UserError(
+                f'neck: num_grid={self.num_grid} but the backbone gives {features.grid[0]} x {features.grid[1]} '
+                'positions: pooling cannot add any, use a smaller num_grid or None'
+            )
         feature_map = features.positions.transpose(1, 2).unflatten(2, features.grid)
         return adaptive_avg_pool2d(feature_map, self.num_grid).flatten(2).transpose(1, 2)

@@ -1,0 +1,82 @@
+"""Images without labels, for pretraining."""
+
+import os
+from typing import List, Union
+
+from mmengine.fileio import join_path
+from mmpretrain.datasets import BaseDataset
+
+from mmdclpp.errors import UserError
+from mmdclpp.registry import DATASETS
+
+from .coco_json import check_first_image, column, load_coco
+
+_EXTENSIONS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.tif', '.tiff', '.webp')
+
+
+@DATASETS.register_module()
+class UnlabelledImages(BaseDataset):
+    """All images of a folder, or those of a list.
+
+    Join several with mmengine's ``ConcatDataset``.
+
+    Args:
+        data_root (str): Root of ``ann_file`` and ``data_prefix``. Defaults to ''.
+        ann_file (str): COCO-style JSON (its ``images``) or a text file with one path a line, relative to
+            ``data_prefix``. Defaults to '': every image file below ``data_prefix``, sorted by path.
+        data_prefix (str | dict): Folder of the images, or ``dict(img_path=folder)``. Defaults to ''.
+        kwargs: Further arguments of :class:`mmpretrain.datasets.BaseDataset`, such as ``pipeline``.
+
+    Raises:
+        UserError: If the folder or file is missing or malformed, or there is no image.
+    """
+
+    def __init__(self, data_root: str = '', ann_file: str = '', data_prefix: Union[str, dict] = '', **kwargs):
+        super().__init__(ann_file, data_root=os.path.expanduser(data_root), data_prefix=data_prefix, **kwargs)
+
+    def load_data_list(self) -> List[dict]:
+        """Find the images.
+
+        Returns:
+            List[dict]: An image each: ``img_path``.
+        """
+        if self.ann_file:
+            paths = [join_path(self.img_prefix, name) for name in self._listed()]
+            check_first_image(paths[0])
+        else:
+            paths = self._found()
+        return [dict(img_path=path) for path in paths]
+
+    def get_cat_ids(self, idx: int) -> List[int]:
+        """Always empty: nothing is known of the images."""
+        return []
+
+    def _listed(self):
+        if self.ann_file.endswith('.json'):
+            return column(self.ann_file, load_coco(self.ann_file, ('images',)), 'images', 'file_name')
+        if not os.path.isfile(self.ann_file):
+            raise UserError(f'ann_file: {self.ann_file} does not exist: check data_root and ann_file')
+        with open(self.ann_file, encoding='utf-8') as file:
+            names = [line.strip() for line in file if line.strip()]
+        if not names:
+            raise UserError(f'ann_file: {self.ann_file} lists no image: write one path a line')
+        return names
+
+    def _found(self):
+        if not os.path.isdir(self.img_prefix):
+            raise UserError(
+                f'data_root: the image folder {self.img_prefix!r} does not exist: check data_root and data_prefix'
+            )
+        # Data sets are often put together from links to folders elsewhere.
+        paths = [
+            os.path.join(folder, name)
+            for folder, _, names in os.walk(self.img_prefix, followlinks=True)
+            for name in names
+            if name.lower().endswith(_EXTENSIONS)
+        ]
+        if not paths:
+            raise UserError(
+                f'data_root: no image ({" ".join(_EXTENSIONS)}) below {self.img_prefix}: check data_root '
+                'and data_prefix'
+            )
+        return sorted(paths)

@@ -1,0 +1,130 @@
+"""Load one part of a checkpoint into a model, whole or not at all."""
+
+import pickle
+import re
+from typing import Dict, Optional
+
+from mmengine.logging import print_log
+from mmengine.model import PretrainedInit
+from mmengine.model.weight_init import update_init_info
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import Tensor, nn
+
+from mmdclpp.errors import UserError
+from mmdclpp.registry import WEIGHT_INITIALIZERS
+
+
+@WEIGHT_INITIALIZERS.register_module()
+class Pretrained(PretrainedInit):
+    """mmengine's ``Pretrained`` that can load one part of a model strictly.
+
+    It belongs at the top of the model, with the part named::
+
+        model = dict(
+            init_cfg=dict(type='Pretrained', _scope_='mmdclpp', part='backbone', checkpoint=None),
+            backbone=...)
+
+    ``--cfg-options model.init_cfg.checkpoint=FILE`` then fills the backbone of a
+    linear probe, an mmseg segmentor or an mmdet detector alike.
+
+    The name and the place are no accident. mmengine runs initializers of exactly
+    this name after those of all children, others before, where the children's own
+    initialisation overwrites them (a vision transformer redraws its position
+    embedding even after that). And without a checkpoint, the part keeps its own
+    standard initialisation, which an ``init_cfg`` given to the part would replace.
+
+    Args:
+        checkpoint (str, optional): File or URL, of a whole model (keys that start
+            with ``{part}.``) or of the part alone. None or an empty string leaves
+            the part as it was initialised: a random baseline.
+        part (str, optional): Name of the submodule to load into. Without it, this
+            is mmengine's ``Pretrained``. Defaults to None.
+        prefix (str, optional): See mmengine's ``Pretrained``; not used with
+            ``part``. Defaults to None.
+        map_location (str): Where to put the tensors. Defaults to 'cpu'.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Optional[str],
+        part: Optional[str] = None,
+        prefix: Optional[str] = None,
+        map_location: str = 'cpu',
+    ):
+        super().__init__(checkpoint, prefix, map_location)
+        self.part = part
+
+    def __call__(self, module: nn.Module) -> None:
+        """Fill ``module`` in place.
+
+        Raises:
+            UserError: If the file is missing or is no checkpoint, or if its keys
+                and shapes are not exactly the part's.
+        """
+        if self.part is None:
+            return super().__call__(module)
+        if not self.checkpoint:
+            print_log(f'{self.part}: random weights, since model.init_cfg.checkpoint is empty', logger='current')
+            return
+        load_part(module.get_submodule(self.part), self.checkpoint, f'{self.part}.', self.map_location)
+        if hasattr(module, '_params_init_info'):
+            update_init_info(module, init_info=self._get_init_info())
+
+
+def load_part(module: nn.Module, checkpoint: str, prefix: str = 'backbone.', map_location: str = 'cpu') -> None:
+    """Load a module from the checkpoint of a model that contains it, or from its own.
+
+    A module that adapts what it is given, such as mmpretrain's vision transformer
+    its position embedding to another image size, does so here too.
+
+    Args:
+        module (nn.Module): What to fill, in place.
+        checkpoint (str): File or URL, as mmengine's ``CheckpointLoader`` takes it.
+        prefix (str): What the module's keys start with in a checkpoint of the
+            whole model. Defaults to 'backbone.'.
+        map_location (str): Where to put the tensors. Defaults to 'cpu'.
+
+    Raises:
+        UserError: If the file is missing or is no checkpoint, or if a key of the
+            module is missing, one too many, or of another shape.
+    """
+    state_dict = _strip(_read_state_dict(checkpoint, map_location), prefix)
+    misshaped = []
+    try:
+        missing, unexpected = module.load_state_dict(state_dict, strict=False)
+    except RuntimeError as error:  # torch reports shapes by an exception even when not strict
+        misshaped = re.findall(r'size mismatch for (\S+):', str(error))
+        expected = module.state_dict().keys()
+        missing, unexpected = expected - state_dict.keys(), state_dict.keys() - expected
+    problems = {'missing': missing, 'unexpected': unexpected, 'of another shape': misshaped}
+    if any(problems.values()):
+        parts = [f'{len(keys)} {kind} ({_first(keys)})' for kind, keys in problems.items() if keys]
+        raise UserError(
+            f'{checkpoint} does not fit {type(module).__name__}, keys: {"; ".join(parts)}: use the architecture '
+            'that was pretrained'
+        )
+    print_log(f'{type(module).__name__}: all {len(state_dict)} entries loaded from {checkpoint}', logger='current')
+
+
+def _read_state_dict(checkpoint: str, map_location: str) -> Dict[str, Tensor]:
+    try:
+        content = CheckpointLoader.load_checkpoint(checkpoint, map_location=map_location, logger='silent')
+    except FileNotFoundError as error:
+        raise UserError(f'model.init_cfg.checkpoint={checkpoint!r} does not exist: give a checkpoint file') from error
+    except (EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        raise UserError(f'{checkpoint} is not a readable checkpoint: give a file that torch.save wrote') from error
+    state_dict = content.get('state_dict', content) if isinstance(content, dict) else {}
+    if not state_dict or not all(isinstance(value, Tensor) for value in state_dict.values()):
+        raise UserError(f"{checkpoint} holds no weights: give a checkpoint with a 'state_dict', or a plain state dict")
+    return state_dict
+
+
+def _strip(state_dict: Dict[str, Tensor], prefix: str) -> Dict[str, Tensor]:
+    """The entries under ``prefix`` without it; all of them if there are none, as in a file of the part alone."""
+    part = {key[len(prefix) :]: value for key, value in state_dict.items() if key.startswith(prefix)}
+    return part or dict(state_dict)
+
+
+def _first(keys, count: int = 3) -> str:
+    keys = sorted(keys)
+    return ', '.join(keys[:count]) + (', ...' if len(keys) > count else '')

@@ -1,0 +1,76 @@
+import json
+
+import pytest
+from PIL import Image
+
+from mmdclpp.errors import UserError
+from mmdclpp.registry import DATASETS
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Four images in nested folders, one behind a link, among files that are none."""
+    for name in ('root/b/2.JPG', 'root/b/1.png', 'root/a.jpeg', 'elsewhere/c.webp'):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new('RGB', (5, 4)).save(tmp_path / name)
+    (tmp_path / 'root' / 'link').symlink_to(tmp_path / 'elsewhere')
+    (tmp_path / 'root' / 'b' / 'notes.txt').write_text('b/1.png\n\nb/2.JPG\n')
+    return tmp_path / 'root'
+
+
+def build(**kwargs):
+    return DATASETS.build(dict(type='UnlabelledImages', **kwargs))
+
+
+def names(dataset, root):
+    return [dataset.get_data_info(i)['img_path'].replace(f'{root}/', '') for i in range(len(dataset))]
+
+
+def test_a_folder_gives_all_its_images_sorted_by_path(root):
+    assert names(build(data_root=str(root)), root) == ['a.jpeg', 'b/1.png', 'b/2.JPG', 'link/c.webp']
+
+
+def test_a_prefix_narrows_the_folder(root):
+    assert names(build(data_root=str(root), data_prefix='b'), root) == ['b/1.png', 'b/2.JPG']
+
+
+def test_a_text_file_lists_images(root):
+    assert names(build(data_root=str(root), ann_file='b/notes.txt'), root) == ['b/1.png', 'b/2.JPG']
+
+
+def test_a_coco_file_lists_images_whatever_else_it_holds(root):
+    (root / 'coco.json').write_text(json.dumps(dict(images=[dict(file_name='2.JPG'), dict(file_name='1.png')])))
+    dataset = build(data_root=str(root), ann_file='coco.json', data_prefix=dict(img_path='b'))
+    assert names(dataset, root) == ['b/2.JPG', 'b/1.png']
+
+
+def test_several_are_joined_and_two_views_are_packed(root):
+    pipeline = [
+        dict(type='LoadImage'),
+        dict(type='MultiView', num_views=2, transforms=[[dict(type='RandomResizedCrop', scale=8)]]),
+        dict(type='PackInputs'),
+    ]
+    parts = [
+        dict(type='UnlabelledImages', data_root=str(root), data_prefix=p, pipeline=pipeline) for p in ('b', 'link')
+    ]
+    joined = DATASETS.build(dict(type='ConcatDataset', datasets=parts))
+    assert len(joined) == 3
+    assert [view.shape for view in joined[2]['inputs']] == [(3, 8, 8)] * 2
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (dict(data_prefix='none'), "image folder '.*/none' does not exist: check data_root and data_prefix"),
+        (dict(data_prefix='empty'), 'no image .*below .*/empty: check data_root'),
+        (dict(ann_file='none.txt'), 'none.txt does not exist: check data_root and ann_file'),
+        (dict(ann_file='none.json'), 'none.json does not exist: check data_root and ann_file'),
+        (dict(ann_file='empty/list.txt'), 'list.txt lists no image: write one path a line'),
+        (dict(ann_file='b/notes.txt', data_prefix='b'), 'b/b/1.png, does not exist: check data_root and data_prefix'),
+    ],
+)
+def test_missing_data_is_named_with_the_remedy(root, arguments, message):
+    (root / 'empty').mkdir()
+    (root / 'empty' / 'list.txt').write_text('\n')
+    with pytest.raises(UserError, match=message):
+        build(data_root=str(root), **arguments)
