@@ -98,7 +98,9 @@ def _slug(name: str) -> str:
 
 def _train(config: Path, work_dir: Path, seed: int, options: Mapping) -> Runner:
     hook = [dict(type='mmdclpp.ProgressHook', label='      ')]
-    return train(config, work_dir=str(work_dir), seed=seed, cfg_options={**options, 'custom_hooks': hook, 'log_level': 'ERROR'})
+    return train(
+        config, work_dir=str(work_dir), seed=seed, cfg_options={**options, 'custom_hooks': hook, 'log_level': 'ERROR'}
+    )
 
 
 def _last_checkpoint(runner: Runner) -> str:

@@ -5,7 +5,7 @@ from typing import NamedTuple, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import logsigmoid
 
 from mmdclpp.errors import UserError
 
@@ -80,8 +80,8 @@ def info_nce(anchors: Tensor, positives: Tensor, negatives: Sequence[NegativeGro
             normalisers.append((candidates / temperature).masked_fill(~mask, -math.inf).logsumexp(dim=-1))
             negative_sum += candidates.detach().masked_fill(~mask, 0).sum()
             negative_count += mask.sum()
-        # softplus, not the difference of two logarithms: exact also where the loss is tiny.
-        loss = softplus(torch.stack(normalisers).logsumexp(dim=0) - similarity / temperature).mean()
+        # Not the difference of two log-sum-exps, in which a tiny loss would be lost.
+        loss = -logsigmoid(similarity / temperature - torch.stack(normalisers).logsumexp(dim=0)).mean()
         return InfoNCE(
             loss,
             similarity.detach().mean(),
