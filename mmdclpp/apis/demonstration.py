@@ -97,7 +97,7 @@ def _slug(name: str) -> str:
 
 
 def _train(config: Path, work_dir: Path, seed: int, options: Mapping) -> Runner:
-    hook = [dict(type='mmdclpp.ProgressHook', label='      ')]
+    hook = [dict(type='ProgressHook', _scope_='mmdclpp', label='      ')]
     return train(
         config, work_dir=str(work_dir), seed=seed, cfg_options={**options, 'custom_hooks': hook, 'log_level': 'ERROR'}
     )

@@ -44,7 +44,7 @@ class ProgressHook(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs: Optional[dict] = None) -> None:
         """Move the bar."""
         done, total = runner.iter + 1, runner.max_iters
-        loss = f'loss {float(outputs["loss"]):.3f}' if outputs and 'loss' in outputs else ''
+        loss = f'loss {outputs["loss"].item():.3f}' if outputs and 'loss' in outputs else ''
         if self._bar is not None:
             self._bar.update(self._task, completed=done, loss=loss)
         elif is_main_process() and done * 10 // total > (done - 1) * 10 // total:

@@ -22,10 +22,6 @@ metainfo = dict(
         'zigzag cross',
         'bricked hexagon',
         'triangular ring',
-        'blotched crescent',
-        'scaly egg',
-        'crossed burst',
-        'looped flower',
     ]
 )
 train_dataloader = dict(

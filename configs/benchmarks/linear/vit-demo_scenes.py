@@ -12,7 +12,7 @@ _base_ = [
 ]
 model = dict(
     backbone=dict(**_base_.backbone, out_type='raw'),
-    head=dict(in_channels=_base_.backbone.arch.embed_dims, num_classes=12),
+    head=dict(in_channels=_base_.backbone.arch.embed_dims, num_classes=8),
     cache_features=True,  # the pipeline does not augment, so that the backbone runs once an image
 )
 optim_wrapper = dict(optimizer=dict(type='AdamW', lr=3e-2, weight_decay=0.0))
