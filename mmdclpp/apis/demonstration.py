@@ -9,6 +9,7 @@ from typing import Dict, List, Mapping, Union
 import cv2
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmengine.runner import Runner
 from mmengine.utils import mkdir_or_exist
 from PIL import Image
@@ -98,9 +99,10 @@ def _slug(name: str) -> str:
 
 def _train(config: Path, work_dir: Path, seed: int, options: Mapping) -> Runner:
     hook = [dict(type='ProgressHook', _scope_='mmdclpp', label='      ')]
-    return train(
-        config, work_dir=str(work_dir), seed=seed, cfg_options={**options, 'custom_hooks': hook, 'log_level': 'ERROR'}
-    )
+    # Formatting the config for its dumps would cost seconds a run.
+    config = Config.fromfile(config, format_python_code=False)
+    options = {**options, 'custom_hooks': hook, 'log_level': 'ERROR'}
+    return train(config, work_dir=str(work_dir), seed=seed, cfg_options=options)
 
 
 def _last_checkpoint(runner: Runner) -> str:

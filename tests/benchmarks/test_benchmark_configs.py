@@ -10,16 +10,24 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS as ROOT
-from mmengine.registry import init_default_scope
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner, save_checkpoint
 from PIL import Image
+
+from mmdclpp.registry import MODELS
 
 REPO = Path(__file__).resolve().parents[2]
 CONFIGS = REPO / 'configs'
 PROBES = sorted((CONFIGS / 'benchmarks/linear').glob('*.py'))
 SEGMENTATIONS = sorted((CONFIGS / 'benchmarks/segmentation').glob('*.py'))
 SIZE = 64
+
+
+@pytest.fixture(autouse=True)
+def own_scope():
+    """A runner sets the default scope for the rest of the process; other tests are not to meet mmseg's."""
+    with DefaultScope.overwrite_default_scope('mmdclpp'):
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -129,8 +137,8 @@ def pretrained(tmp_path_factory):
     config = Config.fromfile(CONFIGS / 'densecl_pp/vit-demo_scenes.py')
     # Pretraining may see smaller images; the position embedding would then be resized, and not be the same.
     config.model.backbone.img_size = SIZE
-    init_default_scope('mmdclpp')
-    model = ROOT.build(config.model)
+    with DefaultScope.overwrite_default_scope('mmdclpp'):
+        model = MODELS.build(config.model)
     model.init_weights()
     path = tmp_path_factory.mktemp('pretrained') / 'epoch_8.pth'
     save_checkpoint(dict(meta=dict(epoch=8), state_dict=model.state_dict()), str(path))

@@ -3,7 +3,6 @@ import copy
 import pytest
 import torch
 from mmengine.registry import MODELS as ROOT
-from mmengine.registry import init_default_scope
 from mmengine.runner import save_checkpoint
 
 from mmdclpp.errors import UserError
@@ -19,30 +18,22 @@ def build_model(kind, backbone, checkpoint):
     width = WIDTHS[backbone['type'].split('.')[1]]
     init_cfg = dict(type='Pretrained', _scope_='mmdclpp', part='backbone', checkpoint=checkpoint)
     if kind == 'probe':
-        init_default_scope('mmdclpp')
         out = dict(out_type='raw') if width == 24 else {}
         head = dict(type='MultiLabelLinearHead', num_classes=3, in_channels=width)
-        model = dict(type='LinearProbe', backbone={**backbone, **out}, head=head, init_cfg=init_cfg)
+        model = dict(_scope_='mmdclpp', type='LinearProbe', backbone={**backbone, **out}, head=head)
     else:
-        init_default_scope('mmseg')
         out = dict(out_type='featmap') if width == 24 else {}
         head = dict(
             type='FCNHead', in_channels=width, channels=width, in_index=-1, num_classes=3, norm_cfg=dict(type='BN')
         )
-        model = dict(type='EncoderDecoder', backbone={**backbone, **out}, decode_head=head, init_cfg=init_cfg)
-    return ROOT.build(model)
+        model = dict(_scope_='mmseg', type='EncoderDecoder', backbone={**backbone, **out}, decode_head=head)
+    return ROOT.build(dict(**model, init_cfg=init_cfg))
 
 
 def initialised(*args):
     model = build_model(*args)
     model.init_weights()
     return model
-
-
-@pytest.fixture(autouse=True)
-def restore_scope():
-    yield
-    init_default_scope('mmdclpp')
 
 
 def random_state(backbone):
@@ -145,7 +136,7 @@ def test_a_file_without_weights_is_named(tmp_path):
 def test_without_a_part_it_is_mmengines_pretrained(tmp_path):
     state_dict = random_state(VIT)
     path = write(tmp_path / 'a.pth', drop(state_dict, 'cls_token'))
-    init_default_scope('mmdclpp')
-    backbone = MODELS.build({**VIT, 'init_cfg': dict(type='Pretrained', checkpoint=path, prefix='backbone.')})
+    init_cfg = dict(type='Pretrained', _scope_='mmdclpp', checkpoint=path, prefix='backbone.')
+    backbone = MODELS.build({**VIT, 'init_cfg': init_cfg})
     backbone.init_weights()  # as mmengine's, it bears the missing key
     assert torch.equal(backbone.pos_embed, state_dict['pos_embed'])

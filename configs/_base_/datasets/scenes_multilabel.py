@@ -7,7 +7,7 @@ pipeline = [
 train_dataloader = dict(
     batch_size=256,
     num_workers=1,
-    persistent_workers=True,
+    persistent_workers=False,
     sampler=dict(type='DefaultSampler', shuffle=True),
     collate_fn=dict(type='default_collate'),
     dataset=dict(
@@ -21,7 +21,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=256,
     num_workers=1,
-    persistent_workers=True,
+    persistent_workers=False,
     sampler=dict(type='DefaultSampler', shuffle=False),
     collate_fn=dict(type='default_collate'),
     dataset=dict(
