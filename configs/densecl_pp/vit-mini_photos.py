@@ -4,9 +4,8 @@
 # Data:       data/coco_mini and data/voc2007, folders with images/ and annotations/instances_train.json (COCO format).
 # Command:    python tools/train.py configs/densecl_pp/vit-mini_photos.py
 _base_ = 'vit-demo_scenes.py'
-model = dict(backbone=dict(img_size=64))
-view_pipeline = [  # prior: DenseCL on COCO, without blur, which leaves little of 64 px
-    dict(type='RandomResizedCrop', scale=64, crop_ratio_range=(0.2, 1.0), backend='cv2'),
+view_pipeline = [  # prior: DenseCL on COCO, without blur, which leaves little of 48 px
+    dict(type='RandomResizedCrop', scale=48, crop_ratio_range=(0.2, 1.0), backend='cv2'),
     dict(type='RandomFlip', prob=0.5),
     dict(
         type='RandomApply',
@@ -26,10 +25,14 @@ photos = dict(
     ],
 )
 train_dataloader = dict(
-    batch_size=64,
     dataset=dict(
         _delete_=True,
         type='ConcatDataset',
         datasets=[dict(**photos, data_root='data/coco_mini/'), dict(**photos, data_root='data/voc2007/')],
     ),
 )
+train_cfg = dict(max_epochs=8)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=True, begin=0, end=1, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', T_max=7, by_epoch=True, begin=1, end=8, convert_to_iter_based=True),
+]

@@ -1,5 +1,7 @@
 """The whole way once, on the built-in data: pretrain, probe, segment, compare and draw."""
 
+import contextlib
+import io
 import json
 import os
 import time
@@ -22,6 +24,9 @@ from mmdclpp.datasets.scenes import PALETTE, generate_scenes
 from mmdclpp.models.backbones.features import extract_features
 from mmdclpp.utils.paths import config_path
 from mmdclpp.visualization import comparison_chart, correspondences, feature_pca, loss_curve
+
+with contextlib.redirect_stdout(io.StringIO()):  # it prints that a package is missing which nobody needs
+    import mmseg.datasets  # noqa: F401
 
 METHODS = {'DenseCL++': 'densecl_pp', 'DenseCL': 'densecl', 'SimCLR': 'simclr'}
 METRICS = {

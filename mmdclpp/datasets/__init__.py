@@ -1,6 +1,12 @@
 """Data: multi-label COCO, unlabelled images, and the built-in synthetic scenes."""
 
+import contextlib
+import io
+
 import mmdclpp.registry  # noqa: F401  first: it heals torchvision, which mmpretrain imports
+
+with contextlib.redirect_stdout(io.StringIO()):  # it prints that a package is missing which nobody needs
+    import mmpretrain.datasets  # noqa: F401
 
 from .coco_multi_label import CocoMultiLabel
 from .load_image import LoadImage
