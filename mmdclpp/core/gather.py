@@ -6,6 +6,9 @@ from torch import Tensor
 
 from .layout import ViewLayout
 
+# torch 2.13 gave the function this name and deprecates the old one.
+_all_gather = getattr(dist, 'all_gather_single', None) or dist.all_gather_into_tensor
+
 
 class _GatherRanks(torch.autograd.Function):
     """Concatenate over ranks; the backward pass sums each part's gradient over all ranks.
@@ -19,7 +22,7 @@ class _GatherRanks(torch.autograd.Function):
     def forward(ctx, local: Tensor) -> Tensor:
         ctx.num_local = len(local)
         gathered = local.new_empty((dist.get_world_size() * len(local), *local.shape[1:]))
-        dist.all_gather_into_tensor(gathered, local.contiguous())
+        _all_gather(gathered, local.contiguous())
         return gathered
 
     @staticmethod

@@ -120,6 +120,7 @@ class GuidedNegatives(NegativeSampler):
 
     A set holds one position of each view. Its score for anchor view ``v`` is ``mean_{k,j} q̄(z[v,k]·z[j,m_j])``
     over the views ``j`` of other images, ``q̄ = -1 if q ≤ β else q``. ``V - 2`` negatives an anchor.
+    Where no similarity exceeds ``β``, as can be early in training, all sets tie and the first is taken: a random one.
 
     Args:
         num_sets (int): ``M``. Defaults to 256.
@@ -169,10 +170,11 @@ def guided_scores(
         if len(sets) < num_positions:  # fewer drawn features than there are: compare with the drawn ones only
             flat, index = flat[index.flatten()], torch.arange(index.numel(), device=index.device).view_as(index)
         scores = []
-        for anchor, counted in zip(anchors, layout.other_images(anchors.device), strict=True):
+        weights = layout.other_images(anchors.device).to(anchors.dtype) / (num_views - 2)  # (2·B, V)
+        for anchor, weight in zip(anchors, weights, strict=True):
             similarity = anchor @ flat.T
             table = similarity.masked_fill_(similarity <= threshold, -1).mean(dim=0)
-            scores.append(table[index][:, counted].mean(dim=1))
+            scores.append(table[index] @ weight)
         return torch.stack(scores)
 
 
