@@ -3,7 +3,7 @@ _base_ = ['./default_runtime.py']
 default_scope = 'mmseg'
 default_hooks = dict(
     logger=dict(log_metric_by_epoch=False),
-    checkpoint=dict(by_epoch=False, interval=2000, max_keep_ckpts=1),
+    checkpoint=dict(by_epoch=False, interval=2000, max_keep_ckpts=2),
 )
 visualizer = dict(type='SegLocalVisualizer', name='visualizer')
 log_processor = dict(by_epoch=False)

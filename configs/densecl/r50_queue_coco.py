@@ -16,4 +16,7 @@ model = dict(
     neck=dict(type='DenseCLNeck', in_channels=2048, hid_channels=2048, out_channels=128, num_grid=None),
     head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.2),
 )
+param_scheduler = [  # as published: no warm-up
+    dict(type='CosineAnnealingLR', T_max=800, by_epoch=True, begin=0, end=800, convert_to_iter_based=True)
+]
 find_unused_parameters = True  # the key encoder has no gradient

@@ -1,6 +1,6 @@
 # AdamW with warm-up and cosine decay for vision transformers, 800 epochs at a global batch of 1024.
 optim_wrapper = dict(
-    optimizer=dict(type='AdamW', lr=6e-4, betas=(0.9, 0.95), weight_decay=0.1),  # prior: MoCo v3, 1.5e-4 · B/256
+    optimizer=dict(type='AdamW', lr=6e-4, weight_decay=0.1),  # prior: MoCo v3, 1.5e-4 · B/256
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
         bias_decay_mult=0.0,
