@@ -9,6 +9,7 @@ from typing import Callable
 
 import numpy as np
 import pytest
+from mmengine.registry import DefaultScope
 from PIL import Image
 
 from mmdclpp.utils.torchvision_heal import heal_torchvision
@@ -21,6 +22,13 @@ REPO = Path(__file__).resolve().parents[1]
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker('ops') is not None:
         pytest.importorskip('mmcv._ext', reason='needs mmcv with compiled operators: requirements/mmdet.txt')
+
+
+@pytest.fixture(autouse=True)
+def our_default_scope():
+    """A runner leaves its default scope behind; the next test starts with ours."""
+    with DefaultScope.overwrite_default_scope('mmdclpp'):
+        yield
 
 
 @pytest.fixture(scope='session')

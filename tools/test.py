@@ -11,7 +11,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Evaluate a checkpoint on the test set of a config.')
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--work-dir', help='where the metrics go (default: work_dirs/NAME_OF_CONFIG)')
+    parser.add_argument('--work-dir', help='where the metrics go (default: work_dirs/FOLDER/NAME of the config)')
     parser.add_argument('--out', help='file to write to: .pkl, for metrics also .json or .yaml')
     parser.add_argument(
         '--out-item', choices=['pred', 'metrics'], default='pred', help='what --out receives (default: pred)'

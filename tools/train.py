@@ -10,7 +10,9 @@ def parse_args() -> argparse.Namespace:
 
     parser = argparse.ArgumentParser(description='Train the model of a config.')
     parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='where checkpoints and logs go (default: work_dirs/NAME_OF_CONFIG)')
+    parser.add_argument(
+        '--work-dir', help='where checkpoints and logs go (default: work_dirs/FOLDER/NAME of the config)'
+    )
     parser.add_argument(
         '--resume',
         nargs='?',

@@ -78,13 +78,15 @@ def require_keys(cfg: Config, keys: Iterable[str], purpose: str) -> None:
 
 
 def set_work_dir(cfg: Config, work_dir: Optional[str]) -> None:
-    """Choose where results go: the argument, the config's ``work_dir``, or ``work_dirs/<name of the config>``."""
+    """Choose where results go: the argument, the config's ``work_dir``, or ``work_dirs/<its folder>/<its name>``."""
     if work_dir is not None:
         cfg.work_dir = str(work_dir)
     elif cfg.get('work_dir') is None:
         if cfg.filename is None:
             raise UserError('work_dir is needed for a config that comes from no file: give work_dir')
-        cfg.work_dir = os.path.join('work_dirs', Path(cfg.filename).stem)
+        # With its folder: the methods' configs for one backbone and data set share their name.
+        file = Path(cfg.filename).resolve()
+        cfg.work_dir = os.path.join('work_dirs', file.parent.name, file.stem)
 
 
 def set_dataloaders(cfg: Config, pin_memory: bool = True, persistent_workers: bool = True) -> None:

@@ -46,7 +46,7 @@ def test(
         config (str, Path or Config): A config file or a loaded config.
         checkpoint (str): Path or URL of the checkpoint. It must hold every parameter of the model.
         work_dir (str, optional): Where the metrics go. Defaults to None, the config's ``work_dir`` or else
-            ``work_dirs/<name of the config>``.
+            ``work_dirs/<folder>/<name>`` of the config.
         amp (bool): Whether to predict in mixed precision. Defaults to False.
         tta (bool): Whether to average over the augmentations of the config's ``tta_model`` and
             ``tta_pipeline``. Defaults to False.

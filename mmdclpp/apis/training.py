@@ -39,7 +39,7 @@ def train(
     Args:
         config (str, Path or Config): A config file or a loaded config.
         work_dir (str, optional): Where checkpoints and logs go. Defaults to None, the config's ``work_dir``
-            or else ``work_dirs/<name of the config>``.
+            or else ``work_dirs/<folder>/<name>`` of the config.
         resume (bool or str): True continues from the last checkpoint in ``work_dir``, or starts anew if there
             is none; a path continues from that checkpoint. Defaults to False.
         amp (bool): Whether to train in mixed precision. Defaults to False.

@@ -70,7 +70,7 @@ def test_a_config_without_a_needed_part_says_which():
 
 @pytest.mark.parametrize(
     ('argument', 'in_config', 'chosen'),
-    [('a', 'b', 'a'), (None, 'b', 'b'), (None, None, 'work_dirs/classifier')],
+    [('a', 'b', 'a'), (None, 'b', 'b'), (None, None, 'work_dirs/{folder}/classifier')],
 )
 def test_the_work_dir_is_the_argument_then_the_configs_then_the_configs_name(
     classifier_config, argument, in_config, chosen
@@ -78,7 +78,7 @@ def test_the_work_dir_is_the_argument_then_the_configs_then_the_configs_name(
     cfg = Config.fromfile(classifier_config)
     cfg.work_dir = in_config
     set_work_dir(cfg, argument)
-    assert cfg.work_dir == chosen
+    assert cfg.work_dir == chosen.format(folder=classifier_config.parent.name)
 
 
 def test_a_config_without_file_needs_a_work_dir():

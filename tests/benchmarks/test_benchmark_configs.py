@@ -14,6 +14,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner, save_checkpoint
 from PIL import Image
 
+from mmdclpp.datasets.scenes import CLASSES
 from mmdclpp.registry import MODELS
 
 REPO = Path(__file__).resolve().parents[2]
@@ -161,3 +162,11 @@ def test_a_checkpoint_that_a_runner_wrote_is_taken_too():
     segmentation = CONFIGS / 'benchmarks/segmentation/vit-demo_scenes.py'
     runner = train(small(segmentation, 'segmentation', checkpoint='epoch_1.pth'))
     assert backbone_equals(runner.model, probe.model.state_dict())
+
+
+def test_the_configs_for_the_scenes_name_the_generators_classes():
+    segmentation = Config.fromfile(CONFIGS / 'benchmarks/segmentation/vit-demo_scenes.py')
+    assert tuple(segmentation.val_dataloader.dataset.metainfo.classes) == ('background', *CLASSES)
+    assert segmentation.model.decode_head.num_classes == 1 + len(CLASSES)
+    probe = Config.fromfile(CONFIGS / 'benchmarks/linear/vit-demo_scenes.py')
+    assert probe.model.head.num_classes == len(CLASSES)

@@ -1,9 +1,11 @@
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from mmpretrain.structures import DataSample
 from torch.nn import functional as F
 
+from mmdclpp.errors import UserError
 from mmdclpp.registry import MODELS
 
 
@@ -46,6 +48,11 @@ def test_label_indices_are_targets_too():
     head = build_head(batch_norm=False)
     indices = [DataSample().set_gt_label(target.nonzero().flatten()) for target in TARGET]
     torch.testing.assert_close(head.loss((FEATURE,), indices), head.loss((FEATURE,), samples(TARGET)))
+
+
+def test_targets_of_another_number_of_classes_are_refused():
+    with pytest.raises(UserError, match='num_classes=4, but the data set has 7 classes'):
+        build_head().loss((FEATURE,), samples(torch.zeros(5, 7)))
 
 
 def test_batch_norm_makes_the_scores_independent_of_scale_and_shift():

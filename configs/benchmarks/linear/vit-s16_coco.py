@@ -1,7 +1,8 @@
 # Linear probe of ViT-S/16 on COCO 2017, 80 classes.
 #
 # Reproduces: the poster's multi-label classification: DenseCL++ mAP 63.4, F1 39.0 (which F1 it does not say).
-#             Here: not yet measured. The poster gives no recipe; values that are fnc's are marked "prior".
+#             Here: not yet measured. The poster gives no recipe; values that are fnc's are marked "prior". Its rate
+#             was set for a softmax; our loss is a mean over classes, so try optim_wrapper.optimizer.lr=1.6 or more too.
 # Cost:       90 epochs of 118,287 images at 224 px, forward only. Time: not yet measured.
 # Command:    tools/dist_train.sh configs/benchmarks/linear/vit-s16_coco.py 1 \
 #                 --cfg-options model.init_cfg.checkpoint=PRETRAINED.pth

@@ -125,6 +125,6 @@ def _strip(state_dict: Dict[str, Tensor], prefix: str) -> Dict[str, Tensor]:
     return part or dict(state_dict)
 
 
-def _first(keys, count: int = 3) -> str:
+def _first(keys, count: int = 20) -> str:
     keys = sorted(keys)
     return ', '.join(keys[:count]) + (', ...' if len(keys) > count else '')

@@ -9,6 +9,7 @@ from mmpretrain.structures import DataSample, label_to_onehot
 from torch import Tensor, nn
 
 from mmdclpp.core.precision import full_precision
+from mmdclpp.errors import UserError
 from mmdclpp.registry import MODELS
 
 
@@ -33,6 +34,10 @@ class MultiLabelLinearHead(MultiLabelLinearClsHead):
             scale of the feature. Defaults to True.
         kwargs: ``thr``, ``topk`` and ``init_cfg`` of mmpretrain's
             ``MultiLabelLinearClsHead``.
+
+    Raises:
+        UserError: In the first step, if the targets have another number of
+            classes.
     """
 
     def __init__(self, num_classes: int, in_channels: int, batch_norm: bool = True, **kwargs):
@@ -46,6 +51,11 @@ class MultiLabelLinearHead(MultiLabelLinearClsHead):
 
     def _get_loss(self, cls_score: Tensor, data_samples: List[DataSample]) -> Dict[str, Tensor]:
         target = torch.stack([self._target(sample) for sample in data_samples]).to(cls_score)
+        if target.shape != cls_score.shape:
+            raise UserError(
+                f'model.head.num_classes={self.num_classes}, but the data set has {target.shape[1]} classes: set '
+                f'model.head.num_classes={target.shape[1]}'
+            )
         labelled = target >= 0
         total = (self.loss_module(cls_score, target.clamp(min=0)) * labelled).sum()
         # DDP averages over processes what each gives, so the mean count makes this the mean over all of them.
