@@ -11,4 +11,4 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 model = dict(backbone=dict(**_base_.backbone, norm_cfg=dict(type='SyncBN')), neck=dict(in_channels=2048))
-train_dataloader = dict(batch_size=32)
+train_dataloader = dict(batch_size=32)  # prior: DenseCL, 256 on 8 GPUs

@@ -1,6 +1,7 @@
 # DenseCL++ with a very small ViT on the built-in scenes: the pretraining of `make demo`.
 #
 # Reproduces: nothing published; shows within minutes on two CPU cores that dense contrast learns.
+# Cost:       some 6 minutes on two CPU cores. Expected: see docs/results.md.
 # Command:    python tools/make_scenes.py && python tools/train.py configs/densecl_pp/vit-demo_scenes.py
 _base_ = [
     '../_base_/models/vit_demo_backbone.py',

@@ -2,6 +2,7 @@
 #
 # Reproduces: nothing published; compares methods at equal budget on a CPU. Measured: see docs/results.md.
 # Data:       data/coco_mini and data/voc2007, folders with images/ and annotations/instances_train.json (COCO format).
+# Cost:       some 7 minutes on two CPU cores.
 # Command:    python tools/train.py configs/densecl_pp/vit-mini_photos.py
 _base_ = 'vit-demo_scenes.py'
 view_pipeline = [  # prior: DenseCL on COCO, without blur, which leaves little of 48 px

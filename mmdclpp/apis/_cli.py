@@ -73,6 +73,9 @@ def user_message(error: Exception) -> Optional[str]:
         return f'{_one_line(error)}: run `python tools/check_env.py`, which tells what the environment lacks'
     if isinstance(error, (KeyError, TypeError)) and _raised_by_build(error):
         return _build_message(error)
+    part = _part_of_config(error)
+    if part is not None:
+        return f'{_one_line(error)}: correct {part} in the config'
     return None
 
 
@@ -94,6 +97,23 @@ def _raised_by_build(error: Exception) -> bool:
     while frames and frames[-1].name == '__init__' and '__init__() ' in str(error):
         frames.pop()
     return bool(frames) and frames[-1].filename.replace(os.sep, '/').endswith('mmengine/registry/build_functions.py')
+
+
+# What mmengine's runner builds from a part of the config by other means than a registry.
+_BUILDERS = {
+    'build_dataloader': 'train_dataloader, val_dataloader or test_dataloader',
+    'build_optim_wrapper': 'optim_wrapper',
+    'build_param_scheduler': 'param_scheduler',
+    'set_randomness': 'randomness',
+}
+
+
+def _part_of_config(error: Exception) -> Optional[str]:
+    """The part of the config that a runner failed to build, None if it was not building any."""
+    if not isinstance(error, (KeyError, TypeError, ValueError)):
+        return None
+    names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+    return next((part for builder, part in _BUILDERS.items() if builder in names or f'{builder}()' in str(error)), None)
 
 
 def _build_message(error: Exception) -> str:

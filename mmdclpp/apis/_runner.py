@@ -3,7 +3,9 @@
 import copy
 import difflib
 import inspect
+import itertools
 import os
+import zipfile
 from pathlib import Path
 from typing import Any, Dict, Iterable, Optional, Union
 
@@ -18,6 +20,7 @@ from mmengine.runner import Runner
 import mmdclpp.registry  # noqa: F401  heals torchvision; makes the scope known to configs of another scope
 from mmdclpp.errors import UserError
 
+_RUN_NUMBERS = itertools.count()
 ConfigLike = Union[str, Path, Config]
 # Keys that mmengine's runner reads from the config besides its constructor's.
 _RUNNER_KEYS = (
@@ -111,9 +114,16 @@ def set_dataloaders(cfg: Config, pin_memory: bool = True, persistent_workers: bo
 
 
 def require_checkpoint(checkpoint: str, argument: str) -> str:
-    """Return ``checkpoint`` if it is a file or an URL, else raise a UserError that names ``argument``."""
-    if '://' not in str(checkpoint) and not Path(checkpoint).is_file():
+    """Return ``checkpoint`` if it is a whole file or an URL, else raise a UserError that names ``argument``."""
+    if '://' in str(checkpoint):
+        return str(checkpoint)
+    if not Path(checkpoint).is_file():
         raise UserError(f'{argument}: checkpoint {checkpoint} does not exist: check the path')
+    with open(checkpoint, 'rb') as file:
+        start = file.read(2)
+    # torch.save writes a zip archive, whose index stands last; before torch 1.6 it wrote a bare pickle.
+    if not (zipfile.is_zipfile(checkpoint) or start == b'\x80\x02'):
+        raise UserError(f'{argument}: {checkpoint} is cut off or no checkpoint: give another one')
     return str(checkpoint)
 
 
@@ -173,6 +183,10 @@ def build_runner(cfg: Config, launcher: str = 'none') -> Runner:
             "leave --amp out, or set optim_wrapper.type to 'OptimWrapper'"
         )
     cfg.launcher = launcher
+    # mmengine names a run by its config and the second, and runs of one name share their logger.
+    number = next(_RUN_NUMBERS)
+    if number and cfg.filename is not None:
+        cfg.setdefault('experiment_name', f'{Path(cfg.filename).stem}_{number}')
     name = cfg.get('runner_type', 'Runner')
     runner_class = RUNNERS.get(name)
     if runner_class is None:

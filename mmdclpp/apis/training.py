@@ -1,5 +1,6 @@
 """Train what a config describes."""
 
+import os
 from pathlib import Path
 from typing import Any, Dict, Optional, Union
 
@@ -70,6 +71,8 @@ def train(
     if auto_scale_lr:
         require_keys(cfg.get('auto_scale_lr') or Config(), ['base_batch_size'], 'trained with auto_scale_lr')
         cfg.auto_scale_lr.enable = True
+    if deterministic:
+        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # else CUDA's matrix products refuse
     if seed is not None or deterministic:
         cfg.randomness = {**cfg.get('randomness', {}), **({} if seed is None else {'seed': seed})}
         cfg.randomness.deterministic = deterministic or cfg.randomness.get('deterministic', False)
@@ -78,6 +81,12 @@ def train(
     runner = build_runner(cfg, launcher)
     if resume and not found:
         runner.logger.warning(f'No checkpoint to resume in {cfg.work_dir}: training starts from the beginning.')
+    if len(runner.train_loop.dataloader) == 0:
+        images, batch = len(runner.train_loop.dataloader.dataset), runner.train_loop.dataloader.batch_size
+        raise UserError(
+            f'train_dataloader: {images} images make no batch of batch_size={batch} on each process: lower '
+            'train_dataloader.batch_size'
+        )
     runner.train()
     return runner
 
@@ -98,10 +107,10 @@ def _set_resume(cfg: Config, resume: Union[bool, str]) -> bool:
     """
     if not resume:
         return False
-    checkpoint = _last_checkpoint(cfg.work_dir) if resume is True else require_checkpoint(resume, 'resume')
+    checkpoint = _last_checkpoint(cfg.work_dir) if resume is True else resume
     cfg.resume = checkpoint is not None
     if checkpoint is not None:
-        cfg.load_from = checkpoint
+        cfg.load_from = require_checkpoint(checkpoint, 'resume')
     return cfg.resume
 
 

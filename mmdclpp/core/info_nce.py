@@ -17,7 +17,8 @@ class NegativeGroup(NamedTuple):
 
     Attributes:
         features (Tensor): Normalised; ``(n, D)`` shared by all anchors, or ``(v, n, D)`` one set a view.
-        mask (Tensor): Boolean, True where a candidate is a negative; broadcasts to ``(v, K, n)``.
+        mask (Tensor): Boolean, True where a candidate is a negative; ``(v, K, n)``, or ``(v, 1, n)`` the same for
+            all anchors of a view.
     """
 
     features: Tensor
@@ -76,10 +77,11 @@ def info_nce(anchors: Tensor, positives: Tensor, negatives: Sequence[NegativeGro
         negative_sum, negative_count = similarity.new_zeros(()), similarity.new_zeros(())
         for features, (_, mask) in zip(sets, negatives, strict=True):
             candidates = anchors @ features.transpose(-1, -2)  # (v, K, n)
-            mask = mask.expand_as(candidates)
             normalisers.append((candidates / temperature).masked_fill(~mask, -math.inf).logsumexp(dim=-1))
-            negative_sum += candidates.detach().masked_fill(~mask, 0).sum()
-            negative_count += mask.sum()
+            anchors_per_row = candidates.shape[1] // mask.shape[1]  # that share a row of the mask: all K, or one
+            sums = candidates.detach().sum(1, keepdim=True) if anchors_per_row > 1 else candidates.detach()
+            negative_sum += (sums * mask).sum()
+            negative_count += mask.sum() * anchors_per_row
         # Not the difference of two log-sum-exps, in which a tiny loss would be lost.
         loss = -logsigmoid(similarity / temperature - torch.stack(normalisers).logsumexp(dim=0)).mean()
         return InfoNCE(

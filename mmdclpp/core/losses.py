@@ -5,6 +5,8 @@ from typing import Sequence
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from mmdclpp.errors import UserError
+
 from .draws import Draws
 from .gather import gather_views
 from .info_nce import InfoNCE, NegativeGroup, info_nce
@@ -61,9 +63,19 @@ def dense_loss(
     Returns:
         InfoNCE: Loss and statistics.
 
+    Raises:
+        UserError: If there is no sampler, or the two features differ in views or positions.
+
     References:
         Iskender et al., arXiv 2210.05063.
     """
+    if not negatives:
+        raise UserError('negatives is empty: give at least one sampler, such as RandomNegatives()')
+    if pair_features.shape[:2] != projections.shape[:2]:
+        raise UserError(
+            f'pair_features {tuple(pair_features.shape)} and projections {tuple(projections.shape)} must agree in '
+            'views and positions: pool both to one grid'
+        )
     views = DenseViews(projections, match_positions(pair_features), draws)
     groups = [sampler(views, f'{index}/{type(sampler).__name__}') for index, sampler in enumerate(negatives)]
     return info_nce(views.features, views.positives, groups, temperature)

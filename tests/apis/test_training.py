@@ -3,9 +3,11 @@
 import re
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from mmdclpp import apis
+from mmdclpp.apis._cli import user_message
 from mmdclpp.apis.training import _set_amp, _set_resume
 from mmdclpp.errors import UserError
 
@@ -13,7 +15,7 @@ from mmdclpp.errors import UserError
 @pytest.fixture
 def finished(tmp_path):
     """A work dir with a checkpoint, as mmengine leaves it."""
-    (tmp_path / 'epoch_2.pth').write_bytes(b'')
+    torch.save(dict(state_dict={}), tmp_path / 'epoch_2.pth')
     (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_2.pth'))
     return tmp_path
 
@@ -53,6 +55,33 @@ def test_resume_of_a_missing_checkpoint_is_refused(finished):
     (finished / 'epoch_2.pth').unlink()
     with pytest.raises(UserError, match='last_checkpoint names .*epoch_2.pth, which does not exist'):
         _set_resume(config(finished), True)
+
+
+def test_resume_of_a_checkpoint_that_was_cut_off_is_refused(finished):
+    checkpoint = finished / 'epoch_2.pth'
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-20])
+    with pytest.raises(UserError, match='epoch_2.pth is cut off'):
+        _set_resume(config(finished), True)
+
+
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        (
+            {'train_dataloader.batch_size': 100, 'train_dataloader.drop_last': True},
+            '8 images make no batch of batch_size=100',
+        ),
+        ({'train_dataloader.batch_size': 0}, 'correct train_dataloader'),
+        ({'train_dataloader.batchsize': 3}, 'correct train_dataloader'),
+        ({'randomness': dict(sed=1)}, 'correct randomness'),
+        ({'optim_wrapper.optimizer.lr': 'high'}, 'correct optim_wrapper'),
+    ],
+)
+def test_a_wrong_value_in_the_config_is_told_in_one_line(classifier_config, tmp_path, option, message):
+    with pytest.raises(Exception) as caught:
+        apis.train(classifier_config, work_dir=tmp_path / 'run', validate=False, cfg_options=option)
+    line = user_message(caught.value)
+    assert message in line and '\n' not in line
 
 
 def test_amp_keeps_the_loss_scale_of_the_config():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, normalize
 
-from mmdclpp.core import CrossViewNegatives, Draws, dense_loss, global_loss
+from mmdclpp.core import CrossViewNegatives, Draws, RandomNegatives, dense_loss, global_loss
 from mmdclpp.errors import UserError
 
 from . import reference
@@ -135,3 +135,11 @@ def test_a_temperature_is_a_positive_number(temperature):
 def test_views_come_in_twos():
     with pytest.raises(ValueError, match='two views'):
         global_loss(torch.randn(5, 4))
+
+
+def test_the_dense_loss_needs_negatives_and_one_grid():
+    views = torch.randn(4, 9, 8)
+    with pytest.raises(UserError, match='negatives is empty'):
+        dense_loss(views, views, [])
+    with pytest.raises(UserError, match='pool both to one grid'):
+        dense_loss(views, views[:, :4], [RandomNegatives()])

@@ -11,7 +11,7 @@ view_pipeline = [  # prior: DenseCL on COCO
     dict(type='GaussianBlur', magnitude_range=(0.1, 2.0), magnitude_std='inf', prob=0.5),
 ]
 train_dataloader = dict(
-    batch_size=128,
+    batch_size=128,  # ours: 1024 on 8 GPUs
     num_workers=8,
     persistent_workers=True,
     drop_last=True,

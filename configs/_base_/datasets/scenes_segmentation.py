@@ -1,12 +1,12 @@
 # The built-in scenes with their masks (0 is the background), 64 px, without augmentation.
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadImage', _scope_='mmdclpp'),
     dict(type='LoadAnnotations'),
     dict(type='Resize', scale=(64, 64), keep_ratio=False),
     dict(type='PackSegInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadImage', _scope_='mmdclpp'),
     dict(type='Resize', scale=(64, 64), keep_ratio=False),
     dict(type='LoadAnnotations'),  # after resizing: figures are measured at the mask's own size
     dict(type='PackSegInputs'),

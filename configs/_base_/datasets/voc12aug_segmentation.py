@@ -1,6 +1,6 @@
 # VOC2012 with SBD's masks: 10,582 training images, 1,449 for validation, 20 classes and background, crops of 512 px.
 train_pipeline = [  # prior: mmseg's recipe for VOC, which DenseCL uses
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadImage', _scope_='mmdclpp'),
     dict(type='LoadAnnotations'),
     dict(type='RandomResize', scale=(2048, 512), ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type='RandomCrop', crop_size=(512, 512), cat_max_ratio=0.75),
@@ -9,7 +9,7 @@ train_pipeline = [  # prior: mmseg's recipe for VOC, which DenseCL uses
     dict(type='PackSegInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='LoadImage', _scope_='mmdclpp'),
     dict(type='Resize', scale=(2048, 512), keep_ratio=True),
     dict(type='LoadAnnotations'),  # after resizing: figures are measured at the mask's own size
     dict(type='PackSegInputs'),

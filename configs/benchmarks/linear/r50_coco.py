@@ -12,3 +12,5 @@ _base_ = [
     '../../_base_/default_runtime.py',
 ]
 model = dict(backbone=_base_.backbone, head=dict(in_channels=2048, num_classes=80))
+# Ours: times the number of classes, over which our loss is a mean.
+optim_wrapper = dict(optimizer=dict(lr=0.16 * 80))

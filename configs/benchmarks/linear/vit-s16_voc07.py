@@ -15,5 +15,5 @@ model = dict(
     backbone=dict(**_base_.backbone, out_type='raw'),
     head=dict(in_channels=384, num_classes=20),
 )
-# Ours: times the number of classes, over which our loss is a mean; fnc's rate is too low for so few iterations.
+# Ours: times the number of classes, over which our loss is a mean.
 optim_wrapper = dict(optimizer=dict(lr=0.16 * 20))

@@ -28,7 +28,8 @@ class DenseCLPlusPlus(BaseSelfSupervisor):
         head (dict): Head of the global loss. Defaults to ``dict(type='GlobalInfoNCEHead')``.
         dense_head (dict): Head of the dense loss. Defaults to ``dict(type='DenseInfoNCEHead')``.
         loss_lambda (float): Weight ``λ`` of the dense loss, in [0, 1]. Defaults to 0.5.
-        **kwargs: See mmpretrain's ``BaseSelfSupervisor``.
+        data_preprocessor (dict, optional): Defaults to None, mmpretrain's ``SelfSupDataPreprocessor``.
+        init_cfg (dict, optional): Initialisation of the weights. Defaults to None.
     """
 
     def __init__(
@@ -38,7 +39,8 @@ class DenseCLPlusPlus(BaseSelfSupervisor):
         head: Optional[dict] = None,
         dense_head: Optional[dict] = None,
         loss_lambda: float = 0.5,
-        **kwargs,
+        data_preprocessor: Optional[dict] = None,
+        init_cfg: Optional[dict] = None,
     ) -> None:
         if not (isinstance(loss_lambda, (int, float)) and 0 <= loss_lambda <= 1):
             raise UserError(f'loss_lambda={loss_lambda!r} must lie in [0, 1]: 0 is SimCLR, 1 the dense loss alone')
@@ -50,10 +52,11 @@ class DenseCLPlusPlus(BaseSelfSupervisor):
             neck['dense_projector'] = None
         # Built here, because mmpretrain's registry does not see the parts of its children.
         parts = (backbone, neck, head or dict(type='GlobalInfoNCEHead'))
-        super().__init__(*map(MODELS.build, parts), **kwargs)
+        super().__init__(*map(MODELS.build, parts), data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.dense_head = MODELS.build(dense_head or dict(type='DenseInfoNCEHead'))
         self.loss_lambda = loss_lambda
-        self._calls = 0
+        self._iteration = -1
+        self._runner_iteration: Optional[int] = None
 
     def loss(
         self, inputs: List[Tensor], data_samples: Optional[List[DataSample]] = None, **kwargs
@@ -91,10 +94,11 @@ class DenseCLPlusPlus(BaseSelfSupervisor):
         """Draws for the runner's seed and iteration, so that a resumed run draws as an uninterrupted one."""
         hub = MessageHub.get_current_instance()
         iteration = hub.get_info('iter')
-        if iteration is None:  # outside a runner
-            iteration = self._calls
-            self._calls += 1
-        return Draws(hub.get_info('seed') or 0, iteration)
+        if iteration is None or iteration == self._runner_iteration:  # no runner, or one that ended
+            self._iteration += 1
+        else:
+            self._iteration = self._runner_iteration = iteration
+        return Draws(hub.get_info('seed') or 0, self._iteration)
 
 
 def _statistics(name: str, part: InfoNCE) -> Dict[str, Tensor]:

@@ -1,6 +1,5 @@
 """Load one part of a checkpoint into a model, whole or not at all."""
 
-import pickle
 import re
 from typing import Dict, Optional
 
@@ -111,7 +110,7 @@ def _read_state_dict(checkpoint: str, map_location: str) -> Dict[str, Tensor]:
         content = CheckpointLoader.load_checkpoint(checkpoint, map_location=map_location, logger='silent')
     except FileNotFoundError as error:
         raise UserError(f'model.init_cfg.checkpoint={checkpoint!r} does not exist: give a checkpoint file') from error
-    except (EOFError, RuntimeError, pickle.UnpicklingError) as error:
+    except Exception as error:  # whatever unpickling a foreign file may raise
         raise UserError(f'{checkpoint} is not a readable checkpoint: give a file that torch.save wrote') from error
     state_dict = content.get('state_dict', content) if isinstance(content, dict) else {}
     if not state_dict or not all(isinstance(value, Tensor) for value in state_dict.values()):

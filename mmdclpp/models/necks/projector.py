@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from mmdclpp.errors import UserError
 from mmdclpp.registry import MODELS
 
+NORMS = ('BN', 'BN1d', 'SyncBN', 'LN')
+
 
 @MODELS.register_module()
 class MLPProjector(BaseModule):
@@ -36,6 +38,13 @@ class MLPProjector(BaseModule):
         super().__init__(init_cfg)
         if num_layers not in (2, 3):
             raise UserError(f'MLPProjector: num_layers={num_layers!r} must be 2 or 3')
+        for name, width in (('hidden_channels', hidden_channels), ('out_channels', out_channels)):
+            if not isinstance(width, int) or width < 1:
+                raise UserError(f'MLPProjector: {name}={width!r} must be a whole number of 1 or more')
+        if norm_cfg is not None and norm_cfg['type'] not in NORMS:
+            raise UserError(
+                f'MLPProjector: norm_cfg.type={norm_cfg["type"]!r} is unknown: use {", ".join(NORMS)} or None'
+            )
         if norm_cfg is not None:
             # BN alone means images to mmcv; projections are rows.
             norm_cfg = {**norm_cfg, 'type': {'BN': 'BN1d'}.get(norm_cfg['type'], norm_cfg['type'])}
