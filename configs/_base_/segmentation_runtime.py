@@ -4,6 +4,7 @@ default_scope = 'mmseg'
 default_hooks = dict(
     logger=dict(log_metric_by_epoch=False),
     checkpoint=dict(by_epoch=False, interval=2000, max_keep_ckpts=2),
+    visualization=dict(_delete_=True, type='SegVisualizationHook', draw=False),  # tools/test.py --show-dir
 )
 visualizer = dict(type='SegLocalVisualizer', name='visualizer')
 log_processor = dict(by_epoch=False)
