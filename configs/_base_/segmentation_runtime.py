@@ -6,5 +6,5 @@ default_hooks = dict(
     checkpoint=dict(by_epoch=False, interval=2000, max_keep_ckpts=2),
     visualization=dict(_delete_=True, type='SegVisualizationHook', draw=False),  # tools/test.py --show-dir
 )
-visualizer = dict(type='SegLocalVisualizer', name='visualizer')
+visualizer = dict(type='SegLocalVisualizer')
 log_processor = dict(by_epoch=False)
