@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 import mmdclpp.registry  # noqa: F401  first: it heals torchvision
-from mmdclpp.apis.training import train
+from mmdclpp.apis.training import last_checkpoint, train
 from mmdclpp.datasets.scenes import PALETTE, generate_scenes
 from mmdclpp.models.backbones.features import extract_features
 from mmdclpp.utils.paths import config_path
@@ -74,7 +74,7 @@ def demo(
         for metric, (task, key) in METRICS.items():
             stages.begin(f'{task} on {"a random backbone" if name == RANDOM else f"{name} features"}')
             options = {f'{split}_dataloader.dataset.data_root': str(data_root) for split in ('train', 'val')}
-            options['model.init_cfg.checkpoint'] = _last_checkpoint(runners[name]) if name in runners else None
+            options['model.init_cfg.checkpoint'] = last_checkpoint(runners[name].work_dir) if name in runners else None
             runner = _train(
                 config_path(f'benchmarks/{task}/vit-demo_scenes.py'), work_dir / _slug(name) / task, seed, options
             )
@@ -108,10 +108,6 @@ def _train(config: Path, work_dir: Path, seed: int, options: Mapping) -> Runner:
     config = Config.fromfile(config, format_python_code=False)
     options = {**options, 'custom_hooks': hook, 'log_level': 'ERROR'}
     return train(config, work_dir=str(work_dir), seed=seed, cfg_options=options)
-
-
-def _last_checkpoint(runner: Runner) -> str:
-    return Path(runner.work_dir, 'last_checkpoint').read_text().strip()
 
 
 def _draw(runners: Mapping[str, Runner], rows: Mapping[str, Mapping], data_root: Path, work_dir: Path) -> List[Path]:

@@ -107,14 +107,14 @@ def _set_resume(cfg: Config, resume: Union[bool, str]) -> bool:
     """
     if not resume:
         return False
-    checkpoint = _last_checkpoint(cfg.work_dir) if resume is True else resume
+    checkpoint = last_checkpoint(cfg.work_dir) if resume is True else resume
     cfg.resume = checkpoint is not None
     if checkpoint is not None:
         cfg.load_from = require_checkpoint(checkpoint, 'resume')
     return cfg.resume
 
 
-def _last_checkpoint(work_dir: str) -> Optional[str]:
+def last_checkpoint(work_dir: str) -> Optional[str]:
     """The checkpoint that the last run in ``work_dir`` left, also if the folder was moved since."""
     note = Path(work_dir, 'last_checkpoint')
     if not note.is_file():

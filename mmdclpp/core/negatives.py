@@ -5,7 +5,7 @@ dense views of a step and the name of its stream of draws, and gives a :class:`N
 carries no gradient; the chosen features do.
 """
 
-from typing import Dict, Optional
+from typing import Optional
 
 import torch
 from torch import Tensor
@@ -35,7 +35,7 @@ class DenseViews:
             self.features = normalize(self.projections, dim=-1)
         self.matches = matches
         self.draws = draws
-        self._gathered: Dict[str, Tensor] = {}
+        self._all_features: Optional[Tensor] = None
 
     @property
     def num_positions(self) -> int:
@@ -59,9 +59,9 @@ class DenseViews:
 
     def all_features(self) -> Tensor:
         """Every view's normalised features with gradient, shape ``(V, K, D)``; gathered once."""
-        if 'features' not in self._gathered:
-            self._gathered['features'] = gather_views(self.features, self.layout)
-        return self._gathered['features']
+        if self._all_features is None:
+            self._all_features = gather_views(self.features, self.layout)
+        return self._all_features
 
 
 class NegativeSampler:

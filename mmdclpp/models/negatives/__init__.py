@@ -44,7 +44,7 @@ def _build(config: dict) -> NegativeSampler:
             f'negatives: {config!r} is no sampler: use dict(type=...) with RandomNegatives, GuidedNegatives, '
             'CrossViewNegatives, GlobalNegatives, AllNegatives or a registered NegativeSampler of your own'
         )
-    known = [name for name in inspect.signature(kind).parameters]
+    known = list(inspect.signature(kind).parameters)
     unknown = sorted(set(config) - {'type', *known})
     if unknown and 'threshold' in unknown:
         raise UserError(
