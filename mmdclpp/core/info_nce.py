@@ -1,28 +1,47 @@
 """InfoNCE with one positive and any mixture of negatives for each anchor."""
 
 import math
-from typing import NamedTuple, Sequence
+from typing import NamedTuple, Optional, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from mmdclpp.errors import UserError
 
+from .memory import buffer_bytes
 from .precision import full_precision
+from .streaming import StreamingInfoNCE
 
 
 class NegativeGroup(NamedTuple):
-    """Candidates that anchors share, and which of them are negatives of which anchor.
+    """Candidates for negatives, and which of them are no negatives of which anchor.
+
+    All anchors share the candidates, or the anchors of a view share a choice of them. Either way features are
+    held once: a candidate of many views is one row.
 
     Attributes:
-        features (Tensor): Normalised; ``(n, D)`` shared by all anchors, or ``(v, n, D)`` one set a view.
-        mask (Tensor): Boolean, True where a candidate is a negative; ``(v, K, n)``, or ``(v, 1, n)`` the same for
-            all anchors of a view.
+        features (Tensor): Normalised, shape ``(R, D)``.
+        excluded (Tensor): Candidates that are not negatives, shape ``(v, K, e)``, or ``(v, 1, e)`` the same for all
+            anchors of a view. Distinct integers below ``n / block_size``.
+        index (Tensor, optional): The candidates of each view as rows of ``features``, shape ``(v, n)``. None makes
+            all ``n = R`` rows candidates of all anchors. Defaults to None.
+        block_size (int): Consecutive candidates that one entry of ``excluded`` covers. Defaults to 1.
     """
 
     features: Tensor
-    mask: Tensor
+    excluded: Tensor
+    index: Optional[Tensor] = None
+    block_size: int = 1
+
+    @property
+    def num_candidates(self) -> int:
+        """``n``."""
+        return self.features.shape[0] if self.index is None else self.index.shape[1]
+
+    @property
+    def num_negatives(self) -> int:
+        """Negatives of an anchor, ``n - e·block_size``."""
+        return self.num_candidates - self.excluded.shape[2] * self.block_size
 
 
 class InfoNCE(NamedTuple):
@@ -32,13 +51,15 @@ class InfoNCE(NamedTuple):
         loss (Tensor): Mean over this process's anchors.
         positive_similarity (Tensor): Mean cosine similarity of anchors and positives.
         negative_similarity (Tensor): Mean over all pairs of anchor and negative, 0 if there is none.
-        num_negatives (Tensor): Mean number of negatives an anchor.
+        num_negatives (Tensor): Number of negatives an anchor.
+        log_sum_exp (Tensor): ``log( exp(a·p/τ) + Σ_n exp(a·n/τ) )`` of every anchor, shape ``(v, K)``.
     """
 
     loss: Tensor
     positive_similarity: Tensor
     negative_similarity: Tensor
     num_negatives: Tensor
+    log_sum_exp: Tensor
 
     @property
     def chance(self) -> Tensor:
@@ -53,40 +74,63 @@ def check_temperature(temperature: float) -> float:
     return float(temperature)
 
 
-def info_nce(anchors: Tensor, positives: Tensor, negatives: Sequence[NegativeGroup], temperature: float) -> InfoNCE:
+def info_nce(
+    anchors: Tensor,
+    positives: Tensor,
+    negatives: Sequence[NegativeGroup],
+    temperature: float,
+    memory_budget: Optional[float] = None,
+) -> InfoNCE:
     """``-log( exp(a·p/τ) / (exp(a·p/τ) + Σ_n exp(a·n/τ)) )``, mean over anchors.
 
-    Computed in float32 (float64 for float64 input) under autocast too.
+    Computed in float32 (float64 for float64 input) under autocast too. Nothing of size anchors × negatives is kept.
+    Differentiable once.
 
     Args:
         anchors (Tensor): L2-normalised, shape ``(v, K, D)``: ``K`` anchors in each of ``v`` views.
         positives (Tensor): L2-normalised, shape ``(v, K, D)``.
         negatives (Sequence[NegativeGroup]): At least one; all together are the negatives of an anchor.
         temperature (float): ``τ``.
+        memory_budget (float, optional): MiB for the similarities held at a time. The result does not depend on
+            it. Defaults to None, which takes a size that is fast on the device.
 
     Returns:
         InfoNCE: Loss and statistics.
+
+    Raises:
+        UserError: If the temperature or the budget is not a positive number.
+        ValueError: If shapes do not fit.
 
     References:
         Oord et al., arXiv 1807.03748, eq. 4; the poster's dense contrastive loss.
     """
     check_temperature(temperature)
-    with full_precision(anchors, positives, *(group.features for group in negatives)) as (anchors, positives, *sets):
-        similarity = (anchors * positives).sum(-1)
-        normalisers = []
-        negative_sum, negative_count = similarity.new_zeros(()), similarity.new_zeros(())
-        for features, (_, mask) in zip(sets, negatives, strict=True):
-            candidates = anchors @ features.transpose(-1, -2)  # (v, K, n)
-            normalisers.append((candidates / temperature).masked_fill(~mask, -math.inf).logsumexp(dim=-1))
-            anchors_per_row = candidates.shape[1] // mask.shape[1]  # that share a row of the mask: all K, or one
-            sums = candidates.detach().sum(1, keepdim=True) if anchors_per_row > 1 else candidates.detach()
-            negative_sum += (sums * mask).sum()
-            negative_count += mask.sum() * anchors_per_row
-        # Not the difference of two log-sum-exps, in which a tiny loss would be lost.
-        loss = -logsigmoid(similarity / temperature - torch.stack(normalisers).logsumexp(dim=0)).mean()
-        return InfoNCE(
-            loss,
-            similarity.detach().mean(),
-            negative_sum / negative_count.clamp(min=1),
-            negative_count / similarity.numel(),
+    _check_shapes(anchors, positives, negatives)
+    with full_precision(anchors, positives, *(group.features for group in negatives)) as tensors:
+        available = buffer_bytes(memory_budget, anchors.device)
+        needs_grad = [torch.is_grad_enabled() and tensor.requires_grad for tensor in tensors]
+        sets = [(group.excluded, group.index, group.block_size) for group in negatives]
+        loss, *statistics = StreamingInfoNCE.apply(temperature, available, needs_grad, sets, *tensors)
+        num_negatives = loss.new_full((), sum(group.num_negatives for group in negatives))
+    positive_similarity, negative_sum, log_sum_exp = statistics
+    negative_similarity = negative_sum / (num_negatives * log_sum_exp.numel()).clamp(min=1)
+    return InfoNCE(loss, positive_similarity, negative_similarity, num_negatives, log_sum_exp)
+
+
+def _check_shapes(anchors: Tensor, positives: Tensor, negatives: Sequence[NegativeGroup]) -> None:
+    if anchors.dim() != 3 or anchors.shape != positives.shape:
+        raise ValueError(
+            f'anchors {tuple(anchors.shape)} and positives {tuple(positives.shape)} must both be of shape (v, K, D)'
         )
+    num_views, num_positions, channels = anchors.shape
+    for features, excluded, index, block_size in negatives:
+        if features.dim() != 2 or features.shape[1] != channels:
+            raise ValueError(f'features of negatives {tuple(features.shape)} must be of shape (R, {channels})')
+        if excluded.dim() != 3 or excluded.shape[0] != num_views or excluded.shape[1] not in (1, num_positions):
+            raise ValueError(
+                f'excluded {tuple(excluded.shape)} must be of shape ({num_views}, 1 or {num_positions}, e)'
+            )
+        if index is not None and (index.dim() != 2 or len(index) != num_views):
+            raise ValueError(f'index {tuple(index.shape)} must be of shape ({num_views}, n)')
+        if (len(features) if index is None else index.shape[1]) % block_size:
+            raise ValueError(f'block_size={block_size} must divide the number of candidates')

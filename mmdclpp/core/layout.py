@@ -50,14 +50,14 @@ class ViewLayout(NamedTuple):
         first = torch.arange(self.num_images, device=device) + self.rank * self.num_images
         return torch.cat([first, first + self.num_views // 2])
 
-    def other_images(self, device: torch.device) -> Tensor:
-        """True where a view may serve as a negative: neither the anchor's view nor its sibling.
+    def own_image(self, device: torch.device) -> Tensor:
+        """The views that are no negatives of a local view, because they show its image: itself and its sibling.
 
         Returns:
-            Tensor: Boolean, shape ``(2·B, V)``.
+            Tensor: Global indices, shape ``(2·B, 2)``.
 
         Raises:
-            UserError: If the global batch holds one image only.
+            UserError: If the global batch holds one image only, which leaves no negatives.
         """
         images = self.num_views // 2
         if images < 2:
@@ -65,8 +65,8 @@ class ViewLayout(NamedTuple):
                 'negatives come from other images, but the global batch holds only one: use a batch_size of 2 or '
                 'more (and drop_last=True in train_dataloader, which leaves no smaller last batch)'
             )
-        anchor = self.local(device) % images
-        return anchor[:, None] != torch.arange(self.num_views, device=device)[None] % images
+        own = self.local(device)
+        return torch.stack([own, (own + images) % self.num_views], dim=1)
 
 
 def siblings(local_views: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The two contrastive losses of DenseCL++, for any training loop."""
 
-from typing import Sequence
+from typing import Optional, Sequence
 
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -16,7 +16,7 @@ from .negatives import DenseViews, NegativeSampler
 from .precision import full_precision
 
 
-def global_loss(projections: Tensor, temperature: float = 0.1) -> InfoNCE:
+def global_loss(projections: Tensor, temperature: float = 0.1, memory_budget: Optional[float] = None) -> InfoNCE:
     """SimCLR's NT-Xent over the global batch.
 
     ``L_g[v] = -log( exp(g[v]·g[s(v)]/τ) / Σ_{j≠v} exp(g[v]·g[j]/τ) )``, mean over this process's views.
@@ -25,6 +25,7 @@ def global_loss(projections: Tensor, temperature: float = 0.1) -> InfoNCE:
         projections (Tensor): Not normalised, shape ``(2·B, D)``: the first views of this process's
             images, then the second.
         temperature (float): ``τ``. Defaults to 0.1.
+        memory_budget (float, optional): See :func:`info_nce`. Defaults to None.
 
     Returns:
         InfoNCE: Loss and statistics.
@@ -35,8 +36,8 @@ def global_loss(projections: Tensor, temperature: float = 0.1) -> InfoNCE:
     layout = ViewLayout.of(projections)
     with full_precision(projections) as (projections,):
         features = normalize(projections, dim=-1)
-    negatives = NegativeGroup(gather_views(features, layout), layout.other_images(features.device)[:, None])
-    return info_nce(features[:, None], siblings(features)[:, None], [negatives], temperature)
+    negatives = NegativeGroup(gather_views(features, layout), layout.own_image(features.device)[:, None])
+    return info_nce(features[:, None], siblings(features)[:, None], [negatives], temperature, memory_budget)
 
 
 def dense_loss(
@@ -45,6 +46,7 @@ def dense_loss(
     negatives: Sequence[NegativeSampler],
     temperature: float = 0.2,
     draws: Draws = Draws(),  # noqa: B008  (immutable)
+    memory_budget: Optional[float] = None,
 ) -> InfoNCE:
     """Dense InfoNCE: every position against its match in the sibling view and the samplers' negatives.
 
@@ -59,6 +61,8 @@ def dense_loss(
         temperature (float): ``τ_d``. Defaults to 0.2.
         draws (Draws): Randomness, keyed on seed and iteration. Defaults to ``Draws()``, the same draws
             at every call: give one for every training iteration.
+        memory_budget (float, optional): MiB for what matching, scoring and loss each hold at a time. The result does
+            not depend on it. Defaults to None, which takes a size that is fast on the device.
 
     Returns:
         InfoNCE: Loss and statistics.
@@ -76,6 +80,6 @@ def dense_loss(
             f'pair_features {tuple(pair_features.shape)} and projections {tuple(projections.shape)} must agree in '
             'views and positions: pool both to one grid'
         )
-    views = DenseViews(projections, match_positions(pair_features), draws)
+    views = DenseViews(projections, match_positions(pair_features, memory_budget), draws, memory_budget)
     groups = [sampler(views, f'{index}/{type(sampler).__name__}') for index, sampler in enumerate(negatives)]
-    return info_nce(views.features, views.positives, groups, temperature)
+    return info_nce(views.features, views.positives, groups, temperature, memory_budget)

@@ -5,7 +5,7 @@ dense views of a step and the name of its stream of draws, and gives a :class:`N
 carries no gradient; the chosen features do.
 """
 
-from typing import Optional
+from typing import Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -14,28 +14,33 @@ from torch.nn.functional import embedding_bag, normalize
 from mmdclpp.errors import UserError
 
 from .draws import Draws
-from .gather import gather_views
+from .gather import gather_views, sum_over_processes
 from .info_nce import NegativeGroup
 from .layout import ViewLayout, siblings
+from .memory import buffer_bytes, chunks
 from .precision import full_precision
+from .thresholded_mean import thresholded_mean
 
 
 class DenseViews:
-    """What samplers may look at: this process's dense features, and on demand everyone's.
+    """What samplers may look at: this process's dense features, and of everyone's as much as they need.
 
     Args:
         projections (Tensor): ``h``, not normalised, shape ``(2·B, K, D)``, first views then second.
         matches (Tensor): ``k⁺``, shape ``(2·B, K)``.
         draws (Draws): Source of randomness, the same on every process.
+        memory_budget (float, optional): MiB for what a computation holds at a time. Defaults to None, by device.
     """
 
-    def __init__(self, projections: Tensor, matches: Tensor, draws: Draws) -> None:
+    def __init__(
+        self, projections: Tensor, matches: Tensor, draws: Draws, memory_budget: Optional[float] = None
+    ) -> None:
         self.layout = ViewLayout.of(projections)
-        with full_precision(projections) as (self.projections,):
-            self.features = normalize(self.projections, dim=-1)
+        self.features = _normalized(projections)
+        self.projections = projections
         self.matches = matches
         self.draws = draws
-        self._all_features: Optional[Tensor] = None
+        self.memory_budget = memory_budget
 
     @property
     def num_positions(self) -> int:
@@ -49,19 +54,55 @@ class DenseViews:
         return siblings(self.features).gather(1, index)
 
     @property
-    def other_images(self) -> Tensor:
-        """Which views of the global batch are negatives of which local view, shape ``(2·B, V)``.
+    def own_image(self) -> Tensor:
+        """The two views of the global batch that are no negatives of a local view, shape ``(2·B, 1, 2)``.
 
         Raises:
             UserError: If the global batch holds one image only.
         """
-        return self.layout.other_images(self.features.device)
+        return self.layout.own_image(self.features.device)[:, None]
 
-    def all_features(self) -> Tensor:
-        """Every view's normalised features with gradient, shape ``(V, K, D)``; gathered once."""
-        if self._all_features is None:
-            self._all_features = gather_views(self.features, self.layout)
-        return self._all_features
+    @torch.no_grad()
+    def gathered(self, positions: Optional[Tensor] = None) -> Tensor:
+        """Every view's normalised features without gradient, sent in the precision of the projections.
+
+        Args:
+            positions (Tensor, optional): Of each view, shape ``(V, P)``; None takes all ``K``. Defaults to None.
+
+        Returns:
+            Tensor: Shape ``(V, P, D)``.
+        """
+        if self.layout.world_size == 1:
+            return self.features.detach() if positions is None else _take(self.features.detach(), positions)
+        local = self.projections.detach()
+        local = local if positions is None else _take(local, self._of_local_views(positions))
+        return _normalized(gather_views(local, self.layout))
+
+    def gathered_with_gradient(self, positions: Optional[Tensor] = None, known: Optional[Tensor] = None) -> Tensor:
+        """Every view's normalised features with gradient; only the gradients of these positions are sent back.
+
+        Args:
+            positions (Tensor, optional): Of each view, shape ``(V, P)``; None takes all ``K``. Defaults to None.
+            known (Tensor, optional): What :meth:`gathered` gave for them, which then is not sent again.
+
+        Returns:
+            Tensor: Shape ``(V, P, D)``.
+        """
+        local = self.features if positions is None else _take(self.features, self._of_local_views(positions))
+        return gather_views(local, self.layout, known)
+
+    def _of_local_views(self, positions: Tensor) -> Tensor:
+        return positions[self.layout.local(positions.device)]
+
+
+def _normalized(features: Tensor) -> Tensor:
+    with full_precision(features) as (features,):
+        return normalize(features, dim=-1)
+
+
+def _take(features: Tensor, positions: Tensor) -> Tensor:
+    """``features[v, positions[v, p]]``: of ``(v, K, D)`` and ``(v, P)`` to ``(v, P, D)``."""
+    return features[torch.arange(len(positions), device=features.device)[:, None], positions]
 
 
 class NegativeSampler:
@@ -88,9 +129,10 @@ class GlobalNegatives(NegativeSampler):
     """
 
     def __call__(self, views: DenseViews, stream: str) -> NegativeGroup:
-        means = normalize(views.projections.mean(dim=1), dim=-1)
-        mask = views.other_images
-        return NegativeGroup(gather_views(means, views.layout), mask[:, None])
+        excluded = views.own_image
+        with full_precision(views.projections) as (projections,):
+            means = normalize(projections.mean(dim=1), dim=-1)
+        return NegativeGroup(gather_views(means, views.layout), excluded)
 
 
 class RandomNegatives(NegativeSampler):
@@ -100,23 +142,23 @@ class RandomNegatives(NegativeSampler):
     """
 
     def __call__(self, views: DenseViews, stream: str) -> NegativeGroup:
-        mask = views.other_images
-        layout, features = views.layout, views.features
-        drawn = views.draws.positions(stream, 1, layout.num_views, views.num_positions)[0].to(features.device)
-        rows = torch.arange(len(features), device=features.device)
-        return NegativeGroup(gather_views(features[rows, drawn[layout.local(features.device)]], layout), mask[:, None])
+        excluded = views.own_image
+        drawn = views.draws.positions(stream, 1, views.layout.num_views, views.num_positions)[0]
+        features = views.gathered_with_gradient(drawn[:, None].to(views.features.device))
+        return NegativeGroup(features.flatten(0, 1), excluded)
 
 
 class AllNegatives(NegativeSampler):
     """Every position of every view of another image: ``(V - 2)·K`` negatives an anchor. Not in the poster.
 
-    All ``2·B·K × V·K`` similarities are kept for the backward pass, in float32 2.3 MiB a copy for 8 images of 49
-    positions and 9.4 GiB for 128 images of 196: for small batches or grids (``num_grid``).
+    The loss streams, so memory is linear in ``V·K``; time is that of three matrix products of
+    ``(2·B·K) × (V·K) × D`` (docs/performance.md).
     """
 
     def __call__(self, views: DenseViews, stream: str) -> NegativeGroup:
-        mask = views.other_images.repeat_interleave(views.num_positions, dim=1)
-        return NegativeGroup(views.all_features().flatten(0, 1), mask[:, None])
+        excluded = views.own_image
+        features = views.gathered_with_gradient(known=views.gathered())
+        return NegativeGroup(features.flatten(0, 1), excluded, block_size=views.num_positions)
 
 
 class GuidedNegatives(NegativeSampler):
@@ -141,58 +183,99 @@ class GuidedNegatives(NegativeSampler):
         self.threshold = threshold
 
     def __call__(self, views: DenseViews, stream: str) -> NegativeGroup:
-        mask = views.other_images
-        features = views.all_features()
-        sets = views.draws.positions(stream, self.num_sets, len(features), views.num_positions).to(features.device)
-        scores = guided_scores(views.features, features, sets, views.layout, self.threshold)
-        chosen = sets[scores.argmax(dim=1)]  # (2·B, V)
-        return NegativeGroup(features[torch.arange(len(features), device=features.device), chosen], mask[:, None])
+        excluded, layout = views.own_image, views.layout
+        sets = views.draws.positions(stream, self.num_sets, layout.num_views, views.num_positions)
+        sets = sets.to(views.features.device)
+        positions, columns = _candidates(sets, views.num_positions)
+        known = None if self.threshold is None else views.gathered(positions)
+        best = guided_scores(views, sets, self.threshold, known).argmax(dim=1)  # (2·B,)
+        chosen = columns[best].T  # (V, 2·B)
+        if layout.world_size > 1:  # exchange what any process has chosen, and no more
+            used = torch.zeros(
+                layout.num_views, min(self.num_sets, views.num_positions), dtype=torch.bool, device=sets.device
+            )
+            used.scatter_(1, columns[gather_views(best, layout)].T, True)
+            kept = used.byte().argsort(dim=1, descending=True, stable=True)[:, : int(used.sum(1).max())]
+            chosen = (used.cumsum(1) - 1).gather(1, chosen)
+            positions = kept if positions is None else positions.gather(1, kept)
+            known = None if known is None else _take(known, kept)
+        features = views.gathered_with_gradient(positions, known)
+        first = torch.arange(layout.num_views, device=sets.device) * features.shape[1]
+        return NegativeGroup(features.flatten(0, 1), excluded, first + chosen.T)
+
+
+def _candidates(sets: Tensor, num_positions: int) -> Tuple[Optional[Tensor], Tensor]:
+    """The fewest features a view that hold all sets: the drawn positions or, where that is more, every position.
+
+    Args:
+        sets (Tensor): Positions, shape ``(M, V)``.
+        num_positions (int): ``K``.
+
+    Returns:
+        Tuple[Optional[Tensor], Tensor]: The candidates of each view, shape ``(V, P)`` or None for all ``K``, and the
+        sets as columns of it, shape ``(M, V)``.
+    """
+    if len(sets) >= num_positions:
+        return None, sets
+    return sets.T, torch.arange(len(sets), device=sets.device)[:, None].expand_as(sets)
 
 
 @torch.no_grad()
 def guided_scores(
-    anchors: Tensor, features: Tensor, sets: Tensor, layout: ViewLayout, threshold: Optional[float] = None
+    views: DenseViews, sets: Tensor, threshold: Optional[float] = None, known: Optional[Tensor] = None
 ) -> Tensor:
-    """Score every set of candidate negatives for every anchor view.
+    """Score every set of candidate negatives for every anchor view of this process.
 
     Args:
-        anchors (Tensor): Local dense features, normalised, shape ``(2·B, K, D)``.
-        features (Tensor): Everyone's, normalised, shape ``(V, K, D)``.
-        sets (Tensor): The drawn positions, shape ``(M, V)``.
-        layout (ViewLayout): The order of the views.
+        views (DenseViews): The dense features of this step.
+        sets (Tensor): A position of each view, ``M`` times over, shape ``(M, V)``.
         threshold (float, optional): ``β``. Defaults to None.
+        known (Tensor, optional): The features of the candidates, where they have been gathered. Defaults to None.
 
     Returns:
         Tensor: Mean over anchors and the views of other images, shape ``(2·B, M)``.
     """
-    with full_precision(anchors, features) as (anchors, features):
-        num_views, num_positions = features.shape[:2]
-        flat = features.flatten(0, 1)
-        index = sets + torch.arange(num_views, device=sets.device) * num_positions  # (M, V) into flat
-        if threshold is None:
-            return _factorised_scores(anchors.mean(dim=1), flat, index, layout)
-        if len(sets) < num_positions:  # fewer drawn features than there are: compare with the drawn ones only
-            flat, index = flat[index.flatten()], torch.arange(index.numel(), device=index.device).view_as(index)
-        scores = []
-        weights = layout.other_images(anchors.device).to(anchors.dtype) / (num_views - 2)  # (2·B, V)
-        for anchor, weight in zip(anchors, weights, strict=True):
-            similarity = anchor @ flat.T
-            table = similarity.masked_fill_(similarity <= threshold, -1).mean(dim=0)
-            scores.append(table[index] @ weight)
-        return torch.stack(scores)
+    others = views.layout.num_views - 2
+    if threshold is None:
+        return _similarity_sums(views, sets) / others
+    positions, columns = _candidates(sets, views.num_positions)
+    known = views.gathered(positions) if known is None else known
+    return _thresholded_sums(views, known, columns, threshold) / others
 
 
-def _factorised_scores(mean_anchors: Tensor, flat: Tensor, index: Tensor, layout: ViewLayout) -> Tensor:
-    """Without ``β``, means over anchors and views factorise: the anchors' mean times each set's sum.
+def _similarity_sums(views: DenseViews, sets: Tensor) -> Tensor:
+    """Without ``β`` the sums factorise: the mean of a view's anchors times the sum of a set's features.
 
-    The sum runs over all views; what the two excluded ones add to it is taken off again.
+    Processes exchange the sums of the sets, ``(M, D)``. They run over all views, so what the two excluded ones, both
+    of this process, add is taken off again.
     """
-    scores = mean_anchors @ embedding_bag(index, flat, mode='sum').T
-    own = layout.local(flat.device)
-    for excluded in (own, siblings(own)):
-        candidates = flat[index[:, excluded]]  # (M, 2·B, D)
-        scores = scores - torch.einsum('vd,mvd->vm', mean_anchors, candidates)
-    return scores / (layout.num_views - 2)
+    features, own = views.features.detach(), views.layout.local(sets.device)
+    positions = sets[:, own].T  # (2·B, M)
+    rows = positions + torch.arange(len(own), device=sets.device)[:, None] * views.num_positions
+    anchors = features.mean(dim=1)
+    sums = anchors @ sum_over_processes(embedding_bag(rows.T, features.flatten(0, 1), mode='sum')).T
+    sums -= (features @ anchors[..., None]).squeeze(2).gather(1, positions)
+    return sums - siblings((features @ siblings(anchors)[..., None]).squeeze(2).gather(1, positions))
+
+
+def _thresholded_sums(views: DenseViews, candidates: Tensor, columns: Tensor, threshold: float) -> Tensor:
+    """With ``β`` every candidate's score with a view is computed once, a few views at a time, and then looked up.
+
+    Args:
+        candidates (Tensor): Shape ``(V, P, D)``.
+        columns (Tensor): Shape ``(M, V)``.
+    """
+    num_views, num_candidates, _ = candidates.shape
+    rows = columns + torch.arange(num_views, device=columns.device) * num_candidates
+    anchors, own_image = views.features.detach(), views.own_image[:, 0]
+    bytes_of_view = num_views * num_candidates * anchors.element_size()
+    sums = anchors.new_empty(len(anchors), len(columns))
+    for chunk in chunks(len(anchors), bytes_of_view, buffer_bytes(views.memory_budget, anchors.device)):
+        table = thresholded_mean(anchors[chunk], candidates.flatten(0, 1), threshold, views.memory_budget)
+        excluded = own_image[chunk, :, None].expand(-1, -1, num_candidates)
+        table.unflatten(1, (num_views, -1)).scatter_(1, excluded, 0)
+        sums[chunk] = embedding_bag(rows, table.T.contiguous(), mode='sum').T
+    return sums
 
 
 class CrossViewNegatives(NegativeSampler):
@@ -220,7 +303,8 @@ class CrossViewNegatives(NegativeSampler):
         layout, matches = views.layout, views.matches
         drawn = views.draws.subsets(stream, self.num_negatives + 1, layout.num_views, views.num_positions)
         drawn = drawn.to(matches.device)[layout.local(matches.device)]  # (2·B, N + 1)
-        features = siblings(views.features).gather(1, drawn[..., None].expand(-1, -1, views.features.shape[2]))
-        is_match = drawn[:, None] == matches[..., None]  # (2·B, K, N + 1)
-        spare_needed = is_match[..., :-1].any(dim=-1, keepdim=True)
-        return NegativeGroup(features, torch.cat([~is_match[..., :-1], spare_needed], dim=-1))
+        slots = torch.full_like(matches, self.num_negatives).scatter_(
+            1, drawn, torch.arange(self.num_negatives + 1, device=drawn.device).expand_as(drawn)
+        )
+        first = siblings(torch.arange(len(drawn), device=drawn.device)) * views.num_positions
+        return NegativeGroup(views.features.flatten(0, 1), slots.gather(1, matches)[..., None], first[:, None] + drawn)

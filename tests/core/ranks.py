@@ -24,6 +24,7 @@ LOSSES = {
     'all': (1, [dict(type='AllNegatives')], 'backbone', 'gap'),
     'guided': (1, [dict(type='GuidedNegatives', num_sets=4)], 'backbone', 'gap'),
     'guided with β': (1, [GUIDED], 'projection', 'gap'),
+    'guided with β, M < K': (1, [dict(GUIDED, num_sets=4)], 'projection', 'gap'),
     'cross-view': (1, [CROSS], 'backbone', 'gap'),
     'DenseCL': (0.5, [dict(type='GlobalNegatives')], 'backbone', 'cls'),
     'DenseCL++': (0.5, [RANDOM], 'backbone', 'gap'),
@@ -37,10 +38,13 @@ LOSSES = {
 }
 
 
-def build(loss: str) -> torch.nn.Module:
+def build(loss: str, memory_budget: float) -> torch.nn.Module:
     """The same float64 model at every call: one transformer layer, 6 positions, no batch statistics."""
     loss_lambda, negatives, pair_feature, aggregate = LOSSES[loss]
-    dense_head = dict(type='DenseInfoNCEHead', pair_feature=pair_feature, negatives=negatives)
+    head = dict(type='GlobalInfoNCEHead', memory_budget=memory_budget)
+    dense_head = dict(
+        type='DenseInfoNCEHead', pair_feature=pair_feature, negatives=negatives, memory_budget=memory_budget
+    )
     projector = dict(type='MLPProjector', hidden_channels=8, out_channels=5)
     arch = dict(embed_dims=8, num_layers=1, num_heads=2, feedforward_channels=16)
     torch.manual_seed(0)
@@ -55,6 +59,7 @@ def build(loss: str) -> torch.nn.Module:
                 global_projector=projector,
                 dense_projector=projector,
             ),
+            head=head,
             dense_head=dense_head,
             loss_lambda=loss_lambda,
         )
@@ -70,7 +75,8 @@ def step(loss: str) -> dict:
     world_size, rank = (dist.get_world_size(), dist.get_rank()) if dist.is_initialized() else (1, 0)
     views = images[ViewLayout(NUM_IMAGES // world_size, world_size, rank).local('cpu')].chunk(2)
     MessageHub.get_instance(f'{loss} of {world_size} processes')  # a hub without the iteration of an earlier run
-    model = build(loss)
+    # Every process cuts its work into chunks of another size, the first into the smallest there are.
+    model = build(loss, memory_budget=1e-6 if rank == 0 else 1e-3 * rank)
     forward = DistributedDataParallel(model) if world_size > 1 else model
     log = forward(list(views), mode='loss')
     total = sum(value for name, value in log.items() if name.startswith('loss'))

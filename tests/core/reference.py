@@ -12,12 +12,13 @@ from torch import Tensor
 
 
 class Result(NamedTuple):
-    """Means over all anchors of the global batch."""
+    """Means over all anchors of the global batch, and the logarithm of every anchor's denominator."""
 
     loss: Tensor
     positive_similarity: Tensor
     negative_similarity: Tensor
     num_negatives: Tensor
+    log_sum_exp: Tensor
 
 
 def unit(vector: Tensor) -> Tensor:
@@ -33,9 +34,14 @@ def others(view: int, num_views: int) -> List[int]:
     return [j for j in range(num_views) if j not in (view, sibling(view, num_views))]
 
 
+def denominator(anchor: Tensor, positive: Tensor, negatives: Sequence[Tensor], temperature: float) -> Tensor:
+    return sum(torch.exp(anchor @ other / temperature) for other in (positive, *negatives))
+
+
 def info_nce(anchor: Tensor, positive: Tensor, negatives: Sequence[Tensor], temperature: float) -> Tensor:
-    numerator = torch.exp(anchor @ positive / temperature)
-    return -torch.log(numerator / (numerator + sum(torch.exp(anchor @ n / temperature) for n in negatives)))
+    return -torch.log(
+        torch.exp(anchor @ positive / temperature) / denominator(anchor, positive, negatives, temperature)
+    )
 
 
 def global_loss(projections: Tensor, temperature: float) -> Result:
@@ -143,10 +149,12 @@ def dense_loss(
 
 
 def _collect(anchors, temperature: float) -> Result:
-    losses, positives, similarities, counts = [], [], [], []
+    losses, positives, similarities, counts, logarithms = [], [], [], [], []
     for anchor, positive, negatives in anchors:
         losses.append(info_nce(anchor, positive, negatives, temperature))
         positives.append((anchor @ positive).detach())
         similarities.extend((anchor @ n).detach() for n in negatives)
         counts.append(torch.tensor(len(negatives), dtype=torch.float64))
-    return Result(*(torch.stack(values).mean() for values in (losses, positives, similarities, counts)))
+        logarithms.append(denominator(anchor, positive, negatives, temperature).log().detach())
+    means = (torch.stack(values).mean() for values in (losses, positives, similarities, counts))
+    return Result(*means, torch.stack(logarithms))

@@ -6,16 +6,27 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, normalize
 
-from mmdclpp.core import CrossViewNegatives, Draws, RandomNegatives, dense_loss, global_loss
+from mmdclpp.core import (
+    AllNegatives,
+    CrossViewNegatives,
+    Draws,
+    GlobalNegatives,
+    GuidedNegatives,
+    RandomNegatives,
+    dense_loss,
+    global_loss,
+)
 from mmdclpp.errors import UserError
+from mmdclpp.utils.measure import allocations
 
 from . import reference
-from .cases import KINDS, OTHER_IMAGES, loss_of, one_line, random_views, reference_of
+from .cases import KINDS, OTHER_IMAGES, loss_of, one_line, random_views, reference_of, samplers
 
 every_kind = pytest.mark.parametrize('kind', KINDS)
 
 
 def assert_same(actual, expected, **tolerance):
+    actual = actual._replace(log_sum_exp=actual.log_sum_exp.flatten())
     torch.testing.assert_close(actual._asdict(), expected._asdict(), check_dtype=False, **tolerance)
 
 
@@ -69,7 +80,7 @@ def test_autocast_changes_nothing(kind):
     plain = loss_of(kind, h, pairs), global_loss(g)
     with torch.autocast('cpu', dtype=torch.bfloat16):
         under_autocast = loss_of(kind, h, pairs), global_loss(g)
-    assert under_autocast == plain
+    torch.testing.assert_close(under_autocast, plain, rtol=0, atol=0)
 
 
 @every_kind
@@ -95,6 +106,43 @@ def test_extreme_features_give_finite_losses_and_gradients(kind, temperature, ca
     for result in (loss_of(kind, h, pairs, temperature), global_loss(h.mean(dim=1), temperature)):
         assert result.loss.isfinite()
         assert torch.autograd.grad(result.loss, h)[0].isfinite().all()
+
+
+@every_kind
+@pytest.mark.parametrize('memory_budget', [1e-6, 1e-3])
+def test_a_memory_budget_changes_nothing_but_rounding(kind, memory_budget):
+    h, pairs = random_views(3, 5, 8)
+    h.requires_grad_()
+    results = [dense_loss(h, pairs, samplers(kind), memory_budget=budget) for budget in (memory_budget, None)]
+    torch.testing.assert_close(*(result._asdict() for result in results), rtol=1e-12, atol=1e-12)
+    gradients = [torch.autograd.grad(result.loss, h)[0] for result in results]
+    torch.testing.assert_close(*gradients, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    'sampler',
+    [
+        GlobalNegatives(),
+        RandomNegatives(),
+        AllNegatives(),
+        GuidedNegatives(4),
+        GuidedNegatives(4, 0.5),
+        GuidedNegatives(100, 0.5),
+        CrossViewNegatives(24),
+    ],
+    ids=repr,
+)
+def test_no_kind_of_negatives_allocates_a_table_of_anchors_times_negatives(sampler):
+    h, pairs = random_views(16, 32, 4, dtype=torch.float32)
+    h.requires_grad_()
+    largest = max(allocations(lambda: dense_loss(h, pairs, [sampler], memory_budget=0.01).loss.backward()))
+    num_negatives = dense_loss(h, pairs, [sampler]).num_negatives.item()
+    assert largest < h[..., 0].numel() * num_negatives, 'not even one of bytes'
+
+
+def test_the_global_loss_allocates_no_table_of_pairs():
+    g = torch.randn(1024, 8, requires_grad=True)
+    assert max(allocations(lambda: global_loss(g, memory_budget=0.05).loss.backward())) < 1024**2 / 4
 
 
 @pytest.mark.parametrize('kind', ['global', 'random', 'all', 'guided', 'guided, β, M > K'])

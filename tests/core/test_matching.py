@@ -1,6 +1,8 @@
+import pytest
 import torch
 
 from mmdclpp.core import match_positions
+from mmdclpp.utils.measure import allocations
 
 from . import reference
 from .cases import random_views
@@ -21,3 +23,10 @@ def test_a_permuted_sibling_is_matched_by_the_permutation():
     first = torch.randn(1, 4, 16, generator=torch.Generator().manual_seed(0))
     matches = match_positions(torch.cat([first, first[:, permutation]]))
     assert matches.tolist() == [permutation.argsort().tolist(), permutation.tolist()]
+
+
+@pytest.mark.parametrize('dtype', ['bfloat16', 'float16', 'float32', 'float64'])
+def test_a_memory_budget_changes_no_match_and_bounds_the_table(dtype):
+    _, pairs = random_views(32, 32, 4, dtype=getattr(torch, dtype))
+    assert torch.equal(match_positions(pairs, memory_budget=0.02), match_positions(pairs))
+    assert max(allocations(lambda: match_positions(pairs, memory_budget=0.02))) < 32 * 32 * 32 * 4 / 4

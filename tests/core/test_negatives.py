@@ -12,6 +12,7 @@ from mmdclpp.core import (
     Draws,
     GlobalNegatives,
     GuidedNegatives,
+    NegativeGroup,
     RandomNegatives,
     ViewLayout,
     guided_scores,
@@ -35,8 +36,15 @@ def drawn_by(sampler, iteration: int = 0) -> Tuple[Tensor, Tensor]:
     features = torch.eye(VIEWS * POSITIONS).view(VIEWS, POSITIONS, -1)
     matches = torch.randint(POSITIONS, (VIEWS, POSITIONS), generator=torch.Generator().manual_seed(iteration))
     group = sampler(DenseViews(features, matches, Draws(0, iteration)), 'stream')
-    mask = group.mask.expand(VIEWS, POSITIONS, group.features.shape[-2]).float()
-    return (mask @ group.features).unflatten(2, (VIEWS, POSITIONS)), matches
+    return negatives_of(group, VIEWS, POSITIONS).sum(2).unflatten(2, (VIEWS, POSITIONS)), matches
+
+
+def negatives_of(group: NegativeGroup, num_views: int, num_positions: int) -> Tensor:
+    """The candidates of every anchor, ``(v, K, n, D)``, zero where excluded."""
+    candidates = group.features.expand(num_views, -1, -1) if group.index is None else group.features[group.index]
+    kept = torch.ones(num_views, num_positions, group.num_candidates // group.block_size)
+    kept.scatter_(2, group.excluded.expand(-1, num_positions, -1), 0)
+    return candidates[:, None] * kept.repeat_interleave(group.block_size, dim=2)[..., None].to(candidates)
 
 
 def other_images() -> Tensor:
@@ -92,7 +100,7 @@ def test_cross_view_negatives_are_uniform_over_the_positions_but_the_match():
 def test_guided_scores_are_those_of_the_definition(num_sets, threshold):
     views = _random_dense_views()
     sets = Draws().positions('sets', num_sets, VIEWS, POSITIONS)
-    scores = guided_scores(views.features, views.features, sets, views.layout, threshold)
+    scores = guided_scores(views, sets, threshold)
     expected = [[reference.set_score(_looped(views), v, m, threshold) for m in sets.tolist()] for v in range(VIEWS)]
     torch.testing.assert_close(scores, torch.tensor(expected, dtype=torch.float64), rtol=1e-9, atol=1e-12)
 
@@ -101,8 +109,8 @@ def test_guided_scores_are_those_of_the_definition(num_sets, threshold):
 def test_a_score_does_not_depend_on_how_many_sets_there_are(threshold):
     views = _random_dense_views()
     sets = Draws().positions('sets', 4 * POSITIONS, VIEWS, POSITIONS)
-    many = guided_scores(views.features, views.features, sets, views.layout, threshold)
-    few = guided_scores(views.features, views.features, sets[: POSITIONS - 1], views.layout, threshold)
+    many = guided_scores(views, sets, threshold)
+    few = guided_scores(views, sets[: POSITIONS - 1], threshold)
     torch.testing.assert_close(few, many[:, : POSITIONS - 1])
 
 
@@ -113,7 +121,7 @@ def test_the_chosen_set_has_the_best_score_also_in_float32(num_sets, threshold):
     group = GuidedNegatives(num_sets, threshold)(views, 'stream')
     sets = views.draws.positions('stream', num_sets, VIEWS, POSITIONS).tolist()
     for v in range(VIEWS):
-        chosen = (views.features == group.features[v][:, None]).all(-1).float().argmax(1).tolist()
+        chosen = (views.features == group.features[group.index[v]][:, None]).all(-1).float().argmax(1).tolist()
         scores = [reference.set_score(_looped(views), v, m, threshold) for m in sets]
         assert chosen in sets
         assert scores[sets.index(chosen)] >= max(scores) - 1e-5
@@ -125,7 +133,8 @@ def test_a_guided_set_is_harder_than_a_random_one():
 
     def similarity(sampler):
         group = sampler(views, 'stream')
-        return (views.features @ group.features.transpose(-1, -2))[group.mask.expand(16, 9, -1)].mean()
+        negatives = negatives_of(group, 16, 9)
+        return (views.features[:, :, None] * negatives).sum(-1).sum() / (16 * 9 * group.num_negatives)
 
     similarities = [similarity(GuidedNegatives(num_sets)) for num_sets in (1, 16, 256)]
     assert similarities == sorted(similarities) and similarities[0] == similarity(RandomNegatives())
@@ -168,6 +177,5 @@ def _looped(views: DenseViews) -> reference.Views:
 def test_the_layout_is_view_major_then_image_over_all_ranks():
     local = [ViewLayout(2, 3, rank).local('cpu').tolist() for rank in range(3)]
     assert local == [[0, 1, 6, 7], [2, 3, 8, 9], [4, 5, 10, 11]]
-    others = ViewLayout(2, 3, 1).other_images('cpu')
-    expected = [[j in reference.others(v, 12) for j in range(12)] for v in local[1]]
-    assert others.tolist() == expected
+    excluded = ViewLayout(2, 3, 1).own_image('cpu').tolist()
+    assert excluded == [[v, reference.sibling(v, 12)] for v in local[1]]
