@@ -1,0 +1,63 @@
+"""The benchmarks as a user runs them, at sizes that say nothing about speed."""
+
+import json
+
+import pytest
+
+from .test_train import error_line
+
+TRAIN_STEP = 'tools/benchmarks/train_step.py'
+SMALL = '--arch vit-s16 --size 32 --images 2 --iters 2 --warmup 1 --device cpu --dtype float32'.split()
+
+
+def test_train_step_writes_what_it_measured_and_on_what(run, tmp_path):
+    methods = ['encoder', 'simclr', 'densecl-mmpretrain', 'densecl_pp_star']
+    arguments = [*SMALL, '--world-size', 2, '--methods', *methods, '--json', 'results.json']
+    result = run(TRAIN_STEP, *arguments)
+    assert result.returncode == 0, result.stderr
+
+    report = json.loads((tmp_path / 'results.json').read_text())
+    assert report['command'] == f'python {TRAIN_STEP} {" ".join(map(str, arguments))}'
+    assert report['flags']['size'] == 32
+    assert report['hardware']['threads'] == 1
+    assert {'python', 'torch', 'mmdclpp'} <= set(report['versions'])
+
+    measured = report['results']['vit-s16']
+    assert measured['positions'] == 4
+    steps = measured['steps']
+    assert list(steps) == methods
+    for step in steps.values():
+        assert 0 < step['lower'] <= step['median'] <= step['upper']
+        assert 0 < step['kept_bytes'] < step['peak_bytes']
+    assert steps['simclr']['to_simclr'] == 1
+    # The momentum encoder and the queues of mmpretrain's DenseCL.
+    assert steps['densecl-mmpretrain']['kept_bytes'] > 1.3 * steps['encoder']['kept_bytes']
+
+    assert list(measured['losses']) == ['densecl_pp_star']
+    parts = measured['losses']['densecl_pp_star']
+    assert list(parts) == ['matching', 'drawing', 'scoring', 'loss', 'total']
+    for part in (*parts.values(), measured['projector']):
+        assert part['median'] > 0
+        assert part['to_simclr'] == pytest.approx(part['median'] / steps['simclr']['median'])
+    assert measured['negatives']['densecl_pp_star'][1] == 'CrossViewNegatives(num_negatives=2)'
+
+    rows = [line.split('|')[1].strip() for line in result.stdout.splitlines() if line.startswith('|')]
+    assert [row for row in rows if row in methods] == methods
+    assert set(parts) <= set(rows)
+    assert '4 views of 8 in the batch, the other processes simulated' in result.stdout
+
+
+@pytest.mark.parametrize(
+    ('flags', 'message'),
+    [
+        ('--iters 0', "argument --iters: '0' must be a whole number of 1 or more"),
+        ('--device cuda', 'argument --device: torch finds no GPU: use cpu'),
+        ('--json gone/results.json', "argument --json: 'gone/results.json' must be a file in a folder that exists"),
+        ('--size 100', '--size 100: vit-s16 and r50 need a multiple of 16, 64 or more'),
+        ('--images 3', "the 65536 keys of mmpretrain's DenseCL are no multiple of a batch of 3"),
+    ],
+)
+def test_a_wrong_flag_is_one_line_and_status_2(run, flags, message):
+    result = run(TRAIN_STEP, *flags.split())
+    assert message in error_line(result)
+    assert len(result.stderr.splitlines()) == 1
