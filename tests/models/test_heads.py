@@ -36,7 +36,8 @@ def test_the_dense_head_is_the_dense_loss_of_its_config(pair_feature):
     head = DenseInfoNCEHead(STAR, pair_feature, temperature=0.3)
     samplers = [GuidedNegatives(9, 0.3), CrossViewNegatives(2)]
     pairs = {'backbone': positions, 'projection': h}[pair_feature]
-    assert head.loss(h, positions, Draws(1, 2)) == dense_loss(h, pairs, samplers, 0.3, Draws(1, 2))
+    expected = dense_loss(h, pairs, samplers, 0.3, Draws(1, 2))
+    torch.testing.assert_close(head.loss(h, positions, Draws(1, 2)), expected, rtol=0, atol=0)
 
 
 def test_the_defaults_are_densecl_plus_plus():
@@ -45,7 +46,15 @@ def test_the_defaults_are_densecl_plus_plus():
     assert (head.pair_feature, head.temperature) == ('backbone', 0.2)
     assert GlobalInfoNCEHead().temperature == 0.1
     g = random_views(3, 1, 4)[0][:, 0]
-    assert GlobalInfoNCEHead().loss(g) == global_loss(g, 0.1)
+    torch.testing.assert_close(GlobalInfoNCEHead().loss(g), global_loss(g, 0.1), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('head', [GlobalInfoNCEHead, DenseInfoNCEHead])
+@pytest.mark.parametrize('memory_budget', [0, -5, '64 MB'])
+def test_a_memory_budget_is_a_positive_number(head, memory_budget):
+    assert head(memory_budget=64).memory_budget == 64
+    with pytest.raises(UserError, match=one_line(f'memory_budget={memory_budget!r}', 'MiB')):
+        head(memory_budget=memory_budget)
 
 
 def test_heads_hold_no_parameters():
