@@ -185,62 +185,77 @@ class GuidedNegatives(NegativeSampler):
     def __call__(self, views: DenseViews, stream: str) -> NegativeGroup:
         excluded, layout = views.own_image, views.layout
         sets = views.draws.positions(stream, self.num_sets, layout.num_views, views.num_positions)
-        sets = sets.to(views.features.device)
-        positions, columns = _candidates(sets, views.num_positions)
-        known = None if self.threshold is None else views.gathered(positions)
-        best = guided_scores(views, sets, self.threshold, known).argmax(dim=1)  # (2·B,)
-        chosen = columns[best].T  # (V, 2·B)
-        if layout.world_size > 1:  # exchange what any process has chosen, and no more
-            used = torch.zeros(
-                layout.num_views, min(self.num_sets, views.num_positions), dtype=torch.bool, device=sets.device
-            )
-            used.scatter_(1, columns[gather_views(best, layout)].T, True)
-            kept = used.byte().argsort(dim=1, descending=True, stable=True)[:, : int(used.sum(1).max())]
-            chosen = (used.cumsum(1) - 1).gather(1, chosen)
-            positions = kept if positions is None else positions.gather(1, kept)
-            known = None if known is None else _take(known, kept)
-        features = views.gathered_with_gradient(positions, known)
-        first = torch.arange(layout.num_views, device=sets.device) * features.shape[1]
-        return NegativeGroup(features.flatten(0, 1), excluded, first + chosen.T)
+        drawn = None if self.threshold is None else DrawnFeatures(views, sets)
+        best = guided_scores(views, sets, self.threshold, drawn).argmax(dim=1)  # (2·B,)
+        sets = sets.to(best.device)
+        if layout.world_size == 1:
+            features, slots = views.features, sets
+        else:  # exchange what any process has chosen, and no more
+            positions, slot_of = _compacted(sets[gather_views(best, layout)], views.num_positions)
+            known = None if drawn is None else _take(drawn.features, drawn.slot_of.gather(1, positions))
+            features = views.gathered_with_gradient(positions, known)
+            slots = slot_of.gather(1, sets.T).T
+        first = torch.arange(layout.num_views, device=best.device) * features.shape[1]
+        return NegativeGroup(features.flatten(0, 1), excluded, first + slots[best])
 
 
-def _candidates(sets: Tensor, num_positions: int) -> Tuple[Optional[Tensor], Tensor]:
-    """The fewest features a view that hold all sets: the drawn positions or, where that is more, every position.
+class DrawnFeatures:
+    """The features that any of the sets holds, of every view, without gradient.
 
     Args:
-        sets (Tensor): Positions, shape ``(M, V)``.
+        views (DenseViews): The dense features of this step.
+        sets (Tensor): A position of each view, ``M`` times over, shape ``(M, V)``, on the CPU.
+    """
+
+    def __init__(self, views: DenseViews, sets: Tensor) -> None:
+        device = views.features.device
+        # On the CPU, since it is known there how many they are: a GPU need not be waited for.
+        positions, slot_of = _compacted(sets, views.num_positions)
+        self.slot_of = slot_of.to(device)  # (V, K): where in `features` a drawn position of a view is
+        self.features = views.gathered(None if positions.shape == slot_of.shape else positions.to(device))  # (V, P, D)
+
+
+def _compacted(sets: Tensor, num_positions: int) -> Tuple[Tensor, Tensor]:
+    """The positions of each view that any set holds.
+
+    Args:
+        sets (Tensor): A position of each view, any number of times over, shape ``(M, V)``.
         num_positions (int): ``K``.
 
     Returns:
-        Tuple[Optional[Tensor], Tensor]: The candidates of each view, shape ``(V, P)`` or None for all ``K``, and the
-        sets as columns of it, shape ``(M, V)``.
+        Tuple[Tensor, Tensor]: The positions, shape ``(V, P)``, where ``P`` is their largest number in a view and
+        others fill the rest; and the slot in ``P`` of every position that is held, shape ``(V, K)``.
     """
-    if len(sets) >= num_positions:
-        return None, sets
-    return sets.T, torch.arange(len(sets), device=sets.device)[:, None].expand_as(sets)
+    held = torch.zeros(num_positions, sets.shape[1], dtype=torch.bool, device=sets.device).scatter_(0, sets, True).T
+    slot_of = held.cumsum(dim=1) - 1
+    most = int(slot_of[:, -1].max()) + 1
+    if most == num_positions:
+        everything = torch.arange(num_positions, device=sets.device).expand_as(slot_of)
+        return everything, everything
+    return held.byte().argsort(dim=1, descending=True, stable=True)[:, :most], slot_of
 
 
 @torch.no_grad()
 def guided_scores(
-    views: DenseViews, sets: Tensor, threshold: Optional[float] = None, known: Optional[Tensor] = None
+    views: DenseViews, sets: Tensor, threshold: Optional[float] = None, drawn: Optional[DrawnFeatures] = None
 ) -> Tensor:
     """Score every set of candidate negatives for every anchor view of this process.
 
     Args:
         views (DenseViews): The dense features of this step.
-        sets (Tensor): A position of each view, ``M`` times over, shape ``(M, V)``.
+        sets (Tensor): A position of each view, ``M`` times over, shape ``(M, V)``, on the CPU.
         threshold (float, optional): ``β``. Defaults to None.
-        known (Tensor, optional): The features of the candidates, where they have been gathered. Defaults to None.
+        drawn (DrawnFeatures, optional): Of these sets, where they have been gathered; not needed without ``β``.
+            Defaults to None.
 
     Returns:
         Tensor: Mean over anchors and the views of other images, shape ``(2·B, M)``.
     """
-    others = views.layout.num_views - 2
+    device, others = views.features.device, views.layout.num_views - 2
     if threshold is None:
-        return _similarity_sums(views, sets) / others
-    positions, columns = _candidates(sets, views.num_positions)
-    known = views.gathered(positions) if known is None else known
-    return _thresholded_sums(views, known, columns, threshold) / others
+        return _similarity_sums(views, sets.to(device)) / others
+    drawn = drawn or DrawnFeatures(views, sets)
+    return _thresholded_sums(views, drawn, sets.to(device), threshold) / others
 
 
 def _similarity_sums(views: DenseViews, sets: Tensor) -> Tensor:
@@ -258,21 +273,18 @@ def _similarity_sums(views: DenseViews, sets: Tensor) -> Tensor:
     return sums - siblings((features @ siblings(anchors)[..., None]).squeeze(2).gather(1, positions))
 
 
-def _thresholded_sums(views: DenseViews, candidates: Tensor, columns: Tensor, threshold: float) -> Tensor:
-    """With ``β`` every candidate's score with a view is computed once, a few views at a time, and then looked up.
-
-    Args:
-        candidates (Tensor): Shape ``(V, P, D)``.
-        columns (Tensor): Shape ``(M, V)``.
-    """
-    num_views, num_candidates, _ = candidates.shape
-    rows = columns + torch.arange(num_views, device=columns.device) * num_candidates
+def _thresholded_sums(views: DenseViews, drawn: DrawnFeatures, sets: Tensor, threshold: float) -> Tensor:
+    """With ``β`` every drawn feature's score with a view is computed once, a few views at a time, then looked up."""
+    num_views, num_drawn, _ = drawn.features.shape
+    first = torch.arange(num_views, device=sets.device) * num_drawn
+    rows = first + drawn.slot_of.gather(1, sets.T).T  # (M, V)
+    candidates = drawn.features.flatten(0, 1)
     anchors, own_image = views.features.detach(), views.own_image[:, 0]
-    bytes_of_view = num_views * num_candidates * anchors.element_size()
-    sums = anchors.new_empty(len(anchors), len(columns))
+    sums = anchors.new_empty(len(anchors), len(sets))
+    bytes_of_view = 2 * len(candidates) * anchors.element_size()  # a table and its transpose
     for chunk in chunks(len(anchors), bytes_of_view, buffer_bytes(views.memory_budget, anchors.device)):
-        table = thresholded_mean(anchors[chunk], candidates.flatten(0, 1), threshold, views.memory_budget)
-        excluded = own_image[chunk, :, None].expand(-1, -1, num_candidates)
+        table = thresholded_mean(anchors[chunk], candidates, threshold, views.memory_budget)
+        excluded = own_image[chunk, :, None].expand(-1, -1, num_drawn)
         table.unflatten(1, (num_views, -1)).scatter_(1, excluded, 0)
         sums[chunk] = embedding_bag(rows, table.T.contiguous(), mode='sum').T
     return sums

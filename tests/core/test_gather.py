@@ -90,7 +90,7 @@ CHOICES = ('gather', V * 8)  # the number of the set that a view has chosen
         # With one: all candidates for scoring, of fewer sets than positions the drawn ones only; back what was chosen.
         (GuidedNegatives(1, 0.1), [('gather', V * D * 2), CHOICES, BACK]),
         (GuidedNegatives(4, 1.0), [('gather', V * 4 * D * 2), CHOICES, BACK]),  # all tie: one set is chosen
-        (GuidedNegatives(40, 1.0), [('gather', V * K * D * 2), CHOICES, BACK]),
+        (GuidedNegatives(100, 1.0), [('gather', V * K * D * 2), CHOICES, BACK]),
     ],
     ids=repr,
 )
