@@ -1,7 +1,9 @@
 """The mathematics of DenseCL++ in pure PyTorch: usable from any training loop."""
 
+from .dense_views import DenseViews
 from .draws import Draws
 from .gather import gather_views, mean_over_processes
+from .guided_scores import guided_scores
 from .info_nce import InfoNCE, NegativeGroup, info_nce
 from .layout import ViewLayout, siblings
 from .losses import dense_loss, global_loss
@@ -9,12 +11,10 @@ from .matching import match_positions
 from .negatives import (
     AllNegatives,
     CrossViewNegatives,
-    DenseViews,
     GlobalNegatives,
     GuidedNegatives,
     NegativeSampler,
     RandomNegatives,
-    guided_scores,
 )
 
 __all__ = [

@@ -7,12 +7,13 @@ from torch.nn.functional import normalize
 
 from mmdclpp.errors import UserError
 
+from .dense_views import DenseViews
 from .draws import Draws
 from .gather import gather_views
 from .info_nce import InfoNCE, NegativeGroup, info_nce
 from .layout import ViewLayout, siblings
 from .matching import match_positions
-from .negatives import DenseViews, NegativeSampler
+from .negatives import NegativeSampler
 from .precision import full_precision
 
 

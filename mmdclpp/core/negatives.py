@@ -5,104 +5,19 @@ dense views of a step and the name of its stream of draws, and gives a :class:`N
 carries no gradient; the chosen features do.
 """
 
-from typing import Optional, Tuple
+from typing import Optional
 
 import torch
-from torch import Tensor
-from torch.nn.functional import embedding_bag, normalize
+from torch.nn.functional import normalize
 
 from mmdclpp.errors import UserError
 
-from .draws import Draws
-from .gather import gather_views, sum_over_processes
+from .dense_views import DenseViews, take
+from .gather import gather_views
+from .guided_scores import DrawnFeatures, compacted, guided_scores
 from .info_nce import NegativeGroup
-from .layout import ViewLayout, siblings
-from .memory import buffer_bytes, chunks
+from .layout import siblings
 from .precision import full_precision
-from .thresholded_mean import thresholded_mean
-
-
-class DenseViews:
-    """What samplers may look at: this process's dense features, and of everyone's as much as they need.
-
-    Args:
-        projections (Tensor): ``h``, not normalised, shape ``(2·B, K, D)``, first views then second.
-        matches (Tensor): ``k⁺``, shape ``(2·B, K)``.
-        draws (Draws): Source of randomness, the same on every process.
-        memory_budget (float, optional): MiB for what a computation holds at a time. Defaults to None, by device.
-    """
-
-    def __init__(
-        self, projections: Tensor, matches: Tensor, draws: Draws, memory_budget: Optional[float] = None
-    ) -> None:
-        self.layout = ViewLayout.of(projections)
-        self.features = _normalized(projections)
-        self.projections = projections
-        self.matches = matches
-        self.draws = draws
-        self.memory_budget = memory_budget
-
-    @property
-    def num_positions(self) -> int:
-        """Positions of a view, ``K``."""
-        return self.features.shape[1]
-
-    @property
-    def positives(self) -> Tensor:
-        """The matched feature of the sibling view for every anchor, shape ``(2·B, K, D)``."""
-        index = self.matches[..., None].expand_as(self.features)
-        return siblings(self.features).gather(1, index)
-
-    @property
-    def own_image(self) -> Tensor:
-        """The two views of the global batch that are no negatives of a local view, shape ``(2·B, 1, 2)``.
-
-        Raises:
-            UserError: If the global batch holds one image only.
-        """
-        return self.layout.own_image(self.features.device)[:, None]
-
-    @torch.no_grad()
-    def gathered(self, positions: Optional[Tensor] = None) -> Tensor:
-        """Every view's normalised features without gradient, sent in the precision of the projections.
-
-        Args:
-            positions (Tensor, optional): Of each view, shape ``(V, P)``; None takes all ``K``. Defaults to None.
-
-        Returns:
-            Tensor: Shape ``(V, P, D)``.
-        """
-        if self.layout.world_size == 1:
-            return self.features.detach() if positions is None else _take(self.features.detach(), positions)
-        local = self.projections.detach()
-        local = local if positions is None else _take(local, self._of_local_views(positions))
-        return _normalized(gather_views(local, self.layout))
-
-    def gathered_with_gradient(self, positions: Optional[Tensor] = None, known: Optional[Tensor] = None) -> Tensor:
-        """Every view's normalised features with gradient; only the gradients of these positions are sent back.
-
-        Args:
-            positions (Tensor, optional): Of each view, shape ``(V, P)``; None takes all ``K``. Defaults to None.
-            known (Tensor, optional): What :meth:`gathered` gave for them, which then is not sent again.
-
-        Returns:
-            Tensor: Shape ``(V, P, D)``.
-        """
-        local = self.features if positions is None else _take(self.features, self._of_local_views(positions))
-        return gather_views(local, self.layout, known)
-
-    def _of_local_views(self, positions: Tensor) -> Tensor:
-        return positions[self.layout.local(positions.device)]
-
-
-def _normalized(features: Tensor) -> Tensor:
-    with full_precision(features) as (features,):
-        return normalize(features, dim=-1)
-
-
-def _take(features: Tensor, positions: Tensor) -> Tensor:
-    """``features[v, positions[v, p]]``: of ``(v, K, D)`` and ``(v, P)`` to ``(v, P, D)``."""
-    return features[torch.arange(len(positions), device=features.device)[:, None], positions]
 
 
 class NegativeSampler:
@@ -157,7 +72,7 @@ class AllNegatives(NegativeSampler):
 
     def __call__(self, views: DenseViews, stream: str) -> NegativeGroup:
         excluded = views.own_image
-        features = views.gathered_with_gradient(known=views.gathered())
+        features = views.gathered_with_gradient()
         return NegativeGroup(features.flatten(0, 1), excluded, block_size=views.num_positions)
 
 
@@ -191,103 +106,12 @@ class GuidedNegatives(NegativeSampler):
         if layout.world_size == 1:
             features, slots = views.features, sets
         else:  # exchange what any process has chosen, and no more
-            positions, slot_of = _compacted(sets[gather_views(best, layout)], views.num_positions)
-            known = None if drawn is None else _take(drawn.features, drawn.slot_of.gather(1, positions))
+            positions, slot_of = compacted(sets[gather_views(best, layout)], views.num_positions)
+            known = None if drawn is None else take(drawn.features, drawn.slot_of.gather(1, positions))
             features = views.gathered_with_gradient(positions, known)
             slots = slot_of.gather(1, sets.T).T
         first = torch.arange(layout.num_views, device=best.device) * features.shape[1]
         return NegativeGroup(features.flatten(0, 1), excluded, first + slots[best])
-
-
-class DrawnFeatures:
-    """The features that any of the sets holds, of every view, without gradient.
-
-    Args:
-        views (DenseViews): The dense features of this step.
-        sets (Tensor): A position of each view, ``M`` times over, shape ``(M, V)``, on the CPU.
-    """
-
-    def __init__(self, views: DenseViews, sets: Tensor) -> None:
-        device = views.features.device
-        # On the CPU, since it is known there how many they are: a GPU need not be waited for.
-        positions, slot_of = _compacted(sets, views.num_positions)
-        self.slot_of = slot_of.to(device)  # (V, K): where in `features` a drawn position of a view is
-        self.features = views.gathered(None if positions.shape == slot_of.shape else positions.to(device))  # (V, P, D)
-
-
-def _compacted(sets: Tensor, num_positions: int) -> Tuple[Tensor, Tensor]:
-    """The positions of each view that any set holds.
-
-    Args:
-        sets (Tensor): A position of each view, any number of times over, shape ``(M, V)``.
-        num_positions (int): ``K``.
-
-    Returns:
-        Tuple[Tensor, Tensor]: The positions, shape ``(V, P)``, where ``P`` is their largest number in a view and
-        others fill the rest; and the slot in ``P`` of every position that is held, shape ``(V, K)``.
-    """
-    held = torch.zeros(num_positions, sets.shape[1], dtype=torch.bool, device=sets.device).scatter_(0, sets, True).T
-    slot_of = held.cumsum(dim=1) - 1
-    most = int(slot_of[:, -1].max()) + 1
-    if most == num_positions:
-        everything = torch.arange(num_positions, device=sets.device).expand_as(slot_of)
-        return everything, everything
-    return held.byte().argsort(dim=1, descending=True, stable=True)[:, :most], slot_of
-
-
-@torch.no_grad()
-def guided_scores(
-    views: DenseViews, sets: Tensor, threshold: Optional[float] = None, drawn: Optional[DrawnFeatures] = None
-) -> Tensor:
-    """Score every set of candidate negatives for every anchor view of this process.
-
-    Args:
-        views (DenseViews): The dense features of this step.
-        sets (Tensor): A position of each view, ``M`` times over, shape ``(M, V)``, on the CPU.
-        threshold (float, optional): ``β``. Defaults to None.
-        drawn (DrawnFeatures, optional): Of these sets, where they have been gathered; not needed without ``β``.
-            Defaults to None.
-
-    Returns:
-        Tensor: Mean over anchors and the views of other images, shape ``(2·B, M)``.
-    """
-    device, others = views.features.device, views.layout.num_views - 2
-    if threshold is None:
-        return _similarity_sums(views, sets.to(device)) / others
-    drawn = drawn or DrawnFeatures(views, sets)
-    return _thresholded_sums(views, drawn, sets.to(device), threshold) / others
-
-
-def _similarity_sums(views: DenseViews, sets: Tensor) -> Tensor:
-    """Without ``β`` the sums factorise: the mean of a view's anchors times the sum of a set's features.
-
-    Processes exchange the sums of the sets, ``(M, D)``. They run over all views, so what the two excluded ones, both
-    of this process, add is taken off again.
-    """
-    features, own = views.features.detach(), views.layout.local(sets.device)
-    positions = sets[:, own].T  # (2·B, M)
-    rows = positions + torch.arange(len(own), device=sets.device)[:, None] * views.num_positions
-    anchors = features.mean(dim=1)
-    sums = anchors @ sum_over_processes(embedding_bag(rows.T, features.flatten(0, 1), mode='sum')).T
-    sums -= (features @ anchors[..., None]).squeeze(2).gather(1, positions)
-    return sums - siblings((features @ siblings(anchors)[..., None]).squeeze(2).gather(1, positions))
-
-
-def _thresholded_sums(views: DenseViews, drawn: DrawnFeatures, sets: Tensor, threshold: float) -> Tensor:
-    """With ``β`` every drawn feature's score with a view is computed once, a few views at a time, then looked up."""
-    num_views, num_drawn, _ = drawn.features.shape
-    first = torch.arange(num_views, device=sets.device) * num_drawn
-    rows = first + drawn.slot_of.gather(1, sets.T).T  # (M, V)
-    candidates = drawn.features.flatten(0, 1)
-    anchors, own_image = views.features.detach(), views.own_image[:, 0]
-    sums = anchors.new_empty(len(anchors), len(sets))
-    bytes_of_view = 2 * len(candidates) * anchors.element_size()  # a table and its transpose
-    for chunk in chunks(len(anchors), bytes_of_view, buffer_bytes(views.memory_budget, anchors.device)):
-        table = thresholded_mean(anchors[chunk], candidates, threshold, views.memory_budget)
-        excluded = own_image[chunk, :, None].expand(-1, -1, num_drawn)
-        table.unflatten(1, (num_views, -1)).scatter_(1, excluded, 0)
-        sums[chunk] = embedding_bag(rows, table.T.contiguous(), mode='sum').T
-    return sums
 
 
 class CrossViewNegatives(NegativeSampler):
