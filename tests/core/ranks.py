@@ -11,7 +11,8 @@ from torch.nn.parallel import DistributedDataParallel
 from mmdclpp.core import ViewLayout
 from mmdclpp.registry import MODELS
 
-NUM_IMAGES = 6  # split evenly over 1, 2 and 3 processes
+# Processes and images of the global batch; in the last case a process holds one image.
+WORLDS = ((2, 6), (3, 6), (3, 3))
 
 RANDOM = dict(type='RandomNegatives')
 GUIDED = dict(type='GuidedNegatives', num_sets=9, threshold=0.3)
@@ -69,12 +70,14 @@ def build(loss: str, memory_budget: float) -> torch.nn.Module:
     return model
 
 
-def step(loss: str) -> dict:
+def step(loss: str, num_images: int) -> dict:
     """This process's share of the global batch: its loss, what it logs, and the gradients that it would step with."""
-    images = torch.randn(2 * NUM_IMAGES, 3, 8, 12, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    images = torch.randn(2 * num_images, 3, 8, 12, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     world_size, rank = (dist.get_world_size(), dist.get_rank()) if dist.is_initialized() else (1, 0)
-    views = images[ViewLayout(NUM_IMAGES // world_size, world_size, rank).local('cpu')].chunk(2)
-    MessageHub.get_instance(f'{loss} of {world_size} processes')  # a hub without the iteration of an earlier run
+    views = images[ViewLayout(num_images // world_size, world_size, rank).local('cpu')].chunk(2)
+    MessageHub.get_instance(
+        f'{loss} of {num_images} images, {world_size} processes'
+    )  # a hub without the iteration of an earlier run
     # Every process cuts its work into chunks of another size, the first into the smallest there are.
     model = build(loss, memory_budget=1e-6 if rank == 0 else 1e-3 * rank)
     forward = DistributedDataParallel(model) if world_size > 1 else model
@@ -88,13 +91,14 @@ def step(loss: str) -> dict:
     )
 
 
-def run(rank: int, world_sizes, folder: str) -> None:
+def run(rank: int, folder: str) -> None:
     """Process ``rank`` of the largest world; the smaller worlds leave the last processes out."""
     torch.set_num_threads(1)
     os.environ['GLOO_SOCKET_IFNAME'] = 'lo'
-    for world_size in world_sizes:
+    for world_size, num_images in WORLDS:
         if rank < world_size:
-            store = dist.FileStore(f'{folder}/store_{world_size}', world_size)
+            store = dist.FileStore(f'{folder}/store_{world_size}_{num_images}', world_size)
             dist.init_process_group('gloo', store=store, rank=rank, world_size=world_size)
-            torch.save({loss: step(loss) for loss in LOSSES}, Path(folder) / f'{world_size}_{rank}.pt')
+            results = {loss: step(loss, num_images) for loss in LOSSES}
+            torch.save(results, Path(folder) / f'{world_size}_{num_images}_{rank}.pt')
             dist.destroy_process_group()

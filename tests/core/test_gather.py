@@ -20,27 +20,29 @@ from mmdclpp.core import (
 from . import ranks
 from .cases import random_views
 
-WORLD_SIZES = (2, 3)
 EXACT = dict(rtol=1e-9, atol=1e-12)
 
 
 @pytest.fixture(scope='module')
 def spread(tmp_path_factory):
-    """``{world size: [result of each rank]}`` of one start of real processes."""
+    """``{world: [result of each rank]}`` of one start of real processes."""
     folder = tmp_path_factory.mktemp('ranks')
-    mp.spawn(ranks.run, args=(WORLD_SIZES, str(folder)), nprocs=max(WORLD_SIZES))
-    return {size: [torch.load(folder / f'{size}_{rank}.pt') for rank in range(size)] for size in WORLD_SIZES}
+    mp.spawn(ranks.run, args=(str(folder),), nprocs=max(ranks.WORLDS)[0])
+    return {
+        world: [torch.load(folder / f'{world[0]}_{world[1]}_{r}.pt') for r in range(world[0])] for world in ranks.WORLDS
+    }
 
 
 @pytest.fixture(scope='module')
 def alone():
-    return {loss: ranks.step(loss) for loss in ranks.LOSSES}
+    sizes = {num_images for _, num_images in ranks.WORLDS}
+    return {size: {loss: ranks.step(loss, size) for loss in ranks.LOSSES} for size in sizes}
 
 
-@pytest.mark.parametrize('world_size', WORLD_SIZES)
+@pytest.mark.parametrize('world', ranks.WORLDS, ids='{0[0]} processes, {0[1]} images'.format)
 @pytest.mark.parametrize('loss', ranks.LOSSES)
-def test_several_processes_equal_one(spread, alone, loss, world_size):
-    results, one = [result[loss] for result in spread[world_size]], alone[loss]
+def test_several_processes_equal_one(spread, alone, loss, world):
+    results, one = [result[loss] for result in spread[world]], alone[world[1]][loss]
     torch.testing.assert_close(torch.stack([result['loss'] for result in results]).mean(), one['loss'], **EXACT)
     for result in results:
         torch.testing.assert_close(result['statistics'], one['statistics'], **EXACT)

@@ -94,7 +94,7 @@ def test_features_that_tell_nothing_apart_give_the_chance_level(kind):
 @every_kind
 @pytest.mark.parametrize('temperature', [0.01, 1.0])
 @pytest.mark.parametrize('case', ['identical views', 'equal features', 'zero vectors', 'all zero', 'large'])
-def test_extreme_features_give_finite_losses_and_gradients(kind, temperature, case):
+def test_extreme_features_give_the_right_loss_and_finite_gradients(kind, temperature, case):
     h, pairs = random_views(3, 5, 4, dtype=torch.float32)
     h = {
         'identical views': h[:3].repeat(2, 1, 1),
@@ -103,9 +103,17 @@ def test_extreme_features_give_finite_losses_and_gradients(kind, temperature, ca
         'all zero': 0 * h,
         'large': 1e15 * h,
     }[case].requires_grad_()
-    for result in (loss_of(kind, h, pairs, temperature), global_loss(h.mean(dim=1), temperature)):
+    results = loss_of(kind, h, pairs, temperature), global_loss(h.mean(dim=1), temperature)
+    for result in results:
         assert result.loss.isfinite()
         assert torch.autograd.grad(result.loss, h)[0].isfinite().all()
+    if 'zero' not in case:  # which have no direction, and so no definition
+        expected = (
+            reference_of(kind, h, pairs, temperature),
+            reference.global_loss(h.double().mean(dim=1), temperature),
+        )
+        for result, exact in zip(results, expected, strict=True):
+            torch.testing.assert_close(result.loss.double(), exact.loss, rtol=1e-5, atol=1e-6)
 
 
 @every_kind
