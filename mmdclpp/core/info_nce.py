@@ -122,6 +122,8 @@ def _check_shapes(anchors: Tensor, positives: Tensor, negatives: Sequence[Negati
         raise ValueError(
             f'anchors {tuple(anchors.shape)} and positives {tuple(positives.shape)} must both be of shape (v, K, D)'
         )
+    if not anchors.numel() or not negatives:
+        raise ValueError(f'anchors {tuple(anchors.shape)} and {len(negatives)} groups of negatives: give one at least')
     num_views, num_positions, channels = anchors.shape
     for features, excluded, index, block_size in negatives:
         if features.dim() != 2 or features.shape[1] != channels:

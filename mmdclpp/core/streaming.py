@@ -31,8 +31,8 @@ class StreamingInfoNCE(torch.autograd.Function):
             positives (Tensor): Shape ``(v, K, D)``.
             features (Tensor): Of each group, shape ``(R, D)``.
         """
-        tensors = (anchors, positives, *features)
-        gradients = [torch.zeros_like(x) if needed else None for x, needed in zip(tensors, needs_grad)]
+        gradients = [torch.empty_like(x) if needed else None for x, needed in zip((anchors, positives), needs_grad)]
+        gradients += [torch.zeros_like(x) if needed else None for x, needed in zip(features, needs_grad[2:])]
         to_anchors, to_positives, *to_features = gradients
         groups = [_Candidates(rows, *group) for rows, group in zip(features, groups)]
         num_anchors = anchors.shape[0] * anchors.shape[1]

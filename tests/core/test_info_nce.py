@@ -262,6 +262,13 @@ def test_shapes_that_do_not_fit_are_named(change, words):
         info_nce(anchors, positives, [NegativeGroup(features, excluded, index)], 0.1)
 
 
+def test_there_must_be_anchors_and_negatives():
+    vectors, group = torch.randn(3, 4, 5), NegativeGroup(torch.randn(7, 5), torch.zeros(3, 1, 1, dtype=torch.long))
+    for anchors, groups in ((vectors, []), (vectors[:0], [group])):
+        with pytest.raises(ValueError, match=one_line('give one at least')):
+            info_nce(anchors, anchors, groups, 0.1)
+
+
 def test_a_block_size_divides_the_candidates():
     case = problem([KINDS[0]])
     case.groups[0][2] = 2
