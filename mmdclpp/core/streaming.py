@@ -14,6 +14,9 @@ from torch.nn.functional import softplus
 
 from .memory import chunks
 
+# exp(x) = 2^(x/ln 2), and a CPU takes powers of two three times as fast.
+_LN2 = math.log(2)
+
 
 class StreamingInfoNCE(torch.autograd.Function):
     """Mean loss, and detached the mean positive and the summed negative similarity and the log-sum-exps."""
@@ -48,12 +51,12 @@ class StreamingInfoNCE(torch.autograd.Function):
             shifts, normalisers, buffers = [], [], []
             for group, flat in zip(groups, memory):
                 buffer = flat[: scaled.shape[0] * scaled.shape[1] * group.count].view(*scaled.shape[:2], group.count)
-                negative_sum += group.logits_into(buffer, scaled, *piece)
+                negative_sum += group.logits_into(buffer, scaled / _LN2, *piece)
                 # Clamped, to be finite for an anchor without negatives too.
                 shift = buffer.amax(2, keepdim=True).clamp_(min=torch.finfo(buffer.dtype).min)
-                buffer.sub_(shift).exp_()
-                shifts.append(shift)
-                normalisers.append(shift + buffer.sum(2, keepdim=True).log_())
+                buffer.sub_(shift).exp2_()
+                shifts.append(shift * _LN2)
+                normalisers.append(shift * _LN2 + buffer.sum(2, keepdim=True).log_())
                 buffers.append(buffer)
             normaliser = torch.cat(normalisers, 2).logsumexp(2, keepdim=True)
             normaliser.clamp_(min=torch.finfo(normaliser.dtype).min)
@@ -72,14 +75,14 @@ class StreamingInfoNCE(torch.autograd.Function):
             if to_positives is not None:
                 torch.mul(scaled, -weight, out=to_positives[piece])
             for group, buffer, shift, gradient in zip(groups, buffers, shifts, to_features):
-                row_weight = weight * (shift - normaliser).exp_()
+                row_weight = weight * (shift - normaliser).clamp_(max=0).exp_()
                 if to_anchors is not None:
                     to_anchors[piece].addcmul_(group.weighted_sum(buffer), row_weight / temperature)
                 if gradient is not None:
                     group.add_to_gradient(gradient, buffer, row_weight * scaled, piece[0])
 
         loss /= num_anchors
-        statistics = positive_sum * temperature / num_anchors, negative_sum * temperature, log_sum_exp
+        statistics = positive_sum * temperature / num_anchors, negative_sum * temperature * _LN2, log_sum_exp
         ctx.save_for_backward(*gradients)
         ctx.mark_non_differentiable(*statistics)
         return (loss, *statistics)
@@ -123,7 +126,7 @@ class _Candidates:
         """Fill the buffer with logits, ``-inf`` where excluded. Returns the sum of the others.
 
         Args:
-            anchors (Tensor): ``a / τ``, shape ``(c, k, D)``.
+            anchors (Tensor): ``a / τ`` in the unit of the logits, shape ``(c, k, D)``.
         """
         if self.index is None:
             torch.mm(anchors.flatten(0, 1), self.features.T, out=buffer.flatten(0, 1))
