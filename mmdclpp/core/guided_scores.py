@@ -10,6 +10,7 @@ from .dense_views import DenseViews
 from .gather import sum_over_processes
 from .layout import siblings
 from .memory import buffer_bytes, chunks
+from .precision import full_precision
 from .thresholded_mean import thresholded_mean
 
 
@@ -38,7 +39,8 @@ def compacted(sets: Tensor, num_positions: int) -> Tuple[Tensor, Tensor]:
 
     Returns:
         Tuple[Tensor, Tensor]: The positions, shape ``(V, P)``, where ``P`` is their largest number in a view and
-        others fill the rest; and the slot in ``P`` of every position that is held, shape ``(V, K)``.
+        others, which no slot refers to, fill the rest; and the slot in ``P`` of every position that is held, shape
+        ``(V, K)``. Where ``P = K`` both are simply the positions in order, so that features need not be copied.
     """
     held = torch.zeros(num_positions, sets.shape[1], dtype=torch.bool, device=sets.device).scatter_(0, sets, True).T
     slot_of = held.cumsum(dim=1) - 1
@@ -63,7 +65,8 @@ def guided_scores(
             Defaults to None.
 
     Returns:
-        Tensor: Mean over anchors and the views of other images, shape ``(2·B, M)``.
+        Tensor: Mean over anchors and the views of other images, shape ``(2·B, M)``. With ``β``, similarities within
+        rounding of it may count as on either side of it.
     """
     device, others = views.features.device, views.layout.num_views - 2
     if threshold is None:
@@ -78,13 +81,14 @@ def _similarity_sums(views: DenseViews, sets: Tensor) -> Tensor:
     Processes exchange the sums of the sets, ``(M, D)``. They run over all views, so what the two excluded ones, both
     of this process, add is taken off again.
     """
-    features, own = views.features.detach(), views.layout.local(sets.device)
+    own = views.layout.local(sets.device)
     positions = sets[:, own].T  # (2·B, M)
     rows = positions + torch.arange(len(own), device=sets.device)[:, None] * views.num_positions
-    anchors = features.mean(dim=1)
-    sums = anchors @ sum_over_processes(embedding_bag(rows.T, features.flatten(0, 1), mode='sum')).T
-    sums -= (features @ anchors[..., None]).squeeze(2).gather(1, positions)
-    return sums - siblings((features @ siblings(anchors)[..., None]).squeeze(2).gather(1, positions))
+    with full_precision(views.features.detach()) as (features,):
+        anchors = features.mean(dim=1)
+        sums = anchors @ sum_over_processes(embedding_bag(rows.T, features.flatten(0, 1), mode='sum')).T
+        sums -= (features @ anchors[..., None]).squeeze(2).gather(1, positions)
+        return sums - siblings((features @ siblings(anchors)[..., None]).squeeze(2).gather(1, positions))
 
 
 def _thresholded_sums(views: DenseViews, drawn: DrawnFeatures, sets: Tensor, threshold: float) -> Tensor:
@@ -97,7 +101,8 @@ def _thresholded_sums(views: DenseViews, drawn: DrawnFeatures, sets: Tensor, thr
     sums = anchors.new_empty(len(anchors), len(sets))
     bytes_of_view = 2 * len(candidates) * anchors.element_size()  # a table and its transpose
     for chunk in chunks(len(anchors), bytes_of_view, buffer_bytes(views.memory_budget, anchors.device)):
-        table = thresholded_mean(anchors[chunk], candidates, threshold, views.memory_budget)
+        with full_precision(anchors, candidates):
+            table = thresholded_mean(anchors[chunk], candidates, threshold, views.memory_budget)
         excluded = own_image[chunk, :, None].expand(-1, -1, num_drawn)
         table.unflatten(1, (num_views, -1)).scatter_(1, excluded, 0)
         sums[chunk] = embedding_bag(rows, table.T.contiguous(), mode='sum').T

@@ -1,6 +1,7 @@
 """InfoNCE with one positive and any mixture of negatives for each anchor."""
 
 import math
+from numbers import Real
 from typing import NamedTuple, Optional, Sequence
 
 import torch
@@ -10,7 +11,7 @@ from mmdclpp.errors import UserError
 
 from .memory import buffer_bytes
 from .precision import full_precision
-from .streaming import StreamingInfoNCE
+from .streaming import StreamingInfoNCE, token
 
 
 class NegativeGroup(NamedTuple):
@@ -21,10 +22,11 @@ class NegativeGroup(NamedTuple):
 
     Attributes:
         features (Tensor): Normalised, shape ``(R, D)``.
-        excluded (Tensor): Candidates that are not negatives, shape ``(v, K, e)``, or ``(v, 1, e)`` the same for all
-            anchors of a view. Distinct integers below ``n / block_size``.
-        index (Tensor, optional): The candidates of each view as rows of ``features``, shape ``(v, n)``. None makes
-            all ``n = R`` rows candidates of all anchors. Defaults to None.
+        excluded (Tensor): Which candidates are not negatives, shape ``(v, K, e)``, or ``(v, 1, e)`` the same for all
+            anchors of a view. Integers (long) from 0 and below ``n / block_size``, distinct for an anchor; that they
+            are is not checked, since it would take a pass over them.
+        index (Tensor, optional): The candidates of each view as rows of ``features``, shape ``(v, n)``, long. None
+            makes all ``n = R`` rows candidates of all anchors. Defaults to None.
         block_size (int): Consecutive candidates that one entry of ``excluded`` covers. Defaults to 1.
     """
 
@@ -69,7 +71,7 @@ class InfoNCE(NamedTuple):
 
 def check_temperature(temperature: float) -> float:
     """Return the temperature, or raise a UserError unless it is positive and finite."""
-    if not (isinstance(temperature, (int, float)) and 0 < temperature < math.inf):
+    if isinstance(temperature, bool) or not (isinstance(temperature, Real) and 0 < temperature < math.inf):
         raise UserError(f'temperature={temperature!r} must be a positive number: 0.1 or 0.2 is common')
     return float(temperature)
 
@@ -98,41 +100,49 @@ def info_nce(
         InfoNCE: Loss and statistics.
 
     Raises:
-        UserError: If the temperature or the budget is not a positive number.
-        ValueError: If shapes do not fit.
+        UserError: If the temperature or the budget is not a positive number, or shapes or types do not fit.
 
     References:
         Oord et al., arXiv 1807.03748, eq. 4; the poster's dense contrastive loss.
     """
     check_temperature(temperature)
-    _check_shapes(anchors, positives, negatives)
+    negatives = list(negatives)
+    _check(anchors, positives, negatives)
     with full_precision(anchors, positives, *(group.features for group in negatives)) as tensors:
         available = buffer_bytes(memory_budget, anchors.device)
         needs_grad = [torch.is_grad_enabled() and tensor.requires_grad for tensor in tensors]
         sets = [(group.excluded, group.index, group.block_size) for group in negatives]
-        loss, *statistics = StreamingInfoNCE.apply(temperature, available, needs_grad, sets, *tensors)
+        tokens = [token(tensor) for tensor, needed in zip(tensors, needs_grad) if needed]
+        loss, *statistics = StreamingInfoNCE.apply(temperature, available, needs_grad, sets, *tensors, *tokens)
         num_negatives = loss.new_full((), sum(group.num_negatives for group in negatives))
     positive_similarity, negative_sum, log_sum_exp = statistics
     negative_similarity = negative_sum / (num_negatives * log_sum_exp.numel()).clamp(min=1)
     return InfoNCE(loss, positive_similarity, negative_similarity, num_negatives, log_sum_exp)
 
 
-def _check_shapes(anchors: Tensor, positives: Tensor, negatives: Sequence[NegativeGroup]) -> None:
+def _check(anchors: Tensor, positives: Tensor, negatives: Sequence[NegativeGroup]) -> None:
     if anchors.dim() != 3 or anchors.shape != positives.shape:
-        raise ValueError(
+        raise UserError(
             f'anchors {tuple(anchors.shape)} and positives {tuple(positives.shape)} must both be of shape (v, K, D)'
         )
-    if not anchors.numel() or not negatives:
-        raise ValueError(f'anchors {tuple(anchors.shape)} and {len(negatives)} groups of negatives: give one at least')
+    if not anchors.numel() or not negatives or not all(isinstance(group, NegativeGroup) for group in negatives):
+        raise UserError(
+            f'anchors {tuple(anchors.shape)} and {len(negatives)} groups of negatives: give one at least, each a '
+            'NegativeGroup'
+        )
     num_views, num_positions, channels = anchors.shape
-    for features, excluded, index, block_size in negatives:
+    for group in negatives:
+        features, excluded, index, block_size = group
         if features.dim() != 2 or features.shape[1] != channels:
-            raise ValueError(f'features of negatives {tuple(features.shape)} must be of shape (R, {channels})')
+            raise UserError(f'features of negatives {tuple(features.shape)} must be of shape (R, {channels})')
         if excluded.dim() != 3 or excluded.shape[0] != num_views or excluded.shape[1] not in (1, num_positions):
-            raise ValueError(
-                f'excluded {tuple(excluded.shape)} must be of shape ({num_views}, 1 or {num_positions}, e)'
-            )
+            raise UserError(f'excluded {tuple(excluded.shape)} must be of shape ({num_views}, 1 or {num_positions}, e)')
         if index is not None and (index.dim() != 2 or len(index) != num_views):
-            raise ValueError(f'index {tuple(index.shape)} must be of shape ({num_views}, n)')
-        if (len(features) if index is None else index.shape[1]) % block_size:
-            raise ValueError(f'block_size={block_size} must divide the number of candidates')
+            raise UserError(f'index {tuple(index.shape)} must be of shape ({num_views}, n)')
+        if excluded.dtype != torch.long or (index is not None and index.dtype != torch.long):
+            raise UserError('excluded and index must hold integers (torch.long): which candidates, not a mask of them')
+        if block_size < 1 or not group.num_candidates or group.num_candidates % block_size:
+            raise UserError(f'block_size={block_size} must divide the number of candidates, {group.num_candidates}')
+    kinds = {tensor.dtype == torch.float64 for tensor in (anchors, positives, *(group.features for group in negatives))}
+    if len(kinds) > 1:
+        raise UserError('anchors, positives and features must all be of float64, or none of them')

@@ -31,10 +31,10 @@ class ViewLayout(NamedTuple):
         """The layout for local views ``(2·B, ...)`` in the current process group.
 
         Raises:
-            ValueError: If the number of local views is odd.
+            UserError: If the number of local views is odd.
         """
         if len(local_views) % 2:
-            raise ValueError(f'expected two views an image, got {len(local_views)} views')
+            raise UserError(f'expected two views an image, got {len(local_views)} views')
         world_size, rank = 1, 0
         if dist.is_available() and dist.is_initialized():
             world_size, rank = dist.get_world_size(), dist.get_rank()

@@ -20,8 +20,8 @@ def match_positions(pair_features: Tensor, memory_budget: Optional[float] = None
 
     Args:
         pair_features (Tensor): ``p``, shape ``(2·B, K, C)``, first views then second views.
-        memory_budget (float, optional): MiB for what is held at a time, at least one image's. Defaults to None,
-            which takes a size that is fast on the device.
+        memory_budget (float, optional): MiB for the similarities held at a time, beside one image's features.
+            Defaults to None, which takes a size that is fast on the device.
 
     Returns:
         Tensor: Index of the match in the sibling view, shape ``(2·B, K)``.
@@ -30,11 +30,21 @@ def match_positions(pair_features: Tensor, memory_budget: Optional[float] = None
     num_positions, channels = pair_features.shape[1:]
     first, second = pair_features[:num_images], pair_features[num_images:]
     matches = torch.empty(pair_features.shape[:2], dtype=torch.long, device=pair_features.device)
-    bytes_of_image = num_positions * (num_positions + 2 * channels) * max(pair_features.element_size(), 4)
-    for images in chunks(num_images, bytes_of_image, buffer_bytes(memory_budget, pair_features.device)):
+    to_second, to_first = matches[:num_images], matches[num_images:]
+    bytes_each = max(pair_features.element_size(), 4)
+    available = buffer_bytes(memory_budget, pair_features.device)
+    for images in chunks(num_images, num_positions * (num_positions + 2 * channels) * bytes_each, available):
         with full_precision(first[images], second[images]) as pair:
             one, other = (normalize(view, dim=-1) for view in pair)
-            similarity = torch.bmm(one, other.transpose(1, 2))
-        matches[:num_images][images] = similarity.argmax(dim=2)
-        matches[num_images:][images] = similarity.argmax(dim=1)
+            best = None
+            for rows in chunks(num_positions, len(one) * num_positions * bytes_each, available):
+                similarity = torch.bmm(one[:, rows], other.transpose(1, 2))
+                to_second[images, rows] = similarity.argmax(dim=2)
+                highest, position = similarity.max(dim=1)
+                del similarity  # before the next one is made
+                if best is None:
+                    best, to_first[images] = highest, position
+                else:
+                    to_first[images] = torch.where(highest > best, position + rows.start, to_first[images])
+                    best = torch.maximum(highest, best)
     return matches

@@ -1,6 +1,7 @@
 """How much memory a streaming computation may use at a time."""
 
 import math
+from numbers import Real
 from typing import List, Optional
 
 import torch
@@ -10,12 +11,13 @@ from mmdclpp.errors import UserError
 # A CPU streams fastest from its last-level cache, a GPU needs enough rows to be busy (docs/performance.md).
 _DEFAULT_MIB = {'cpu': 24}
 _DEFAULT_MIB_ELSEWHERE = 512
+_MOST_MIB = 2**40  # more than there is
 
 
 def check_memory_budget(memory_budget: Optional[float]) -> Optional[float]:
     """Return the budget, or raise a UserError unless it is None or positive and finite."""
-    number = isinstance(memory_budget, (int, float)) and not isinstance(memory_budget, bool)
-    if memory_budget is not None and not (number and 0 < memory_budget < math.inf):
+    number = isinstance(memory_budget, Real) and not isinstance(memory_budget, bool)
+    if memory_budget is not None and not (number and 0 < memory_budget <= _MOST_MIB):
         raise UserError(
             f'memory_budget={memory_budget!r} must be a positive number of MiB, or None for the default of the device'
         )

@@ -14,7 +14,6 @@ from torch.nn.functional import softplus
 
 from .memory import chunks
 
-# exp(x) = 2^(x/ln 2), and a CPU takes powers of two three times as fast.
 _LN2 = math.log(2)
 
 
@@ -22,7 +21,7 @@ class StreamingInfoNCE(torch.autograd.Function):
     """Mean loss, and detached the mean positive and the summed negative similarity and the log-sum-exps."""
 
     @staticmethod
-    def forward(ctx, temperature, available, needs_grad, groups, anchors, positives, *features):
+    def forward(ctx, temperature, available, needs_grad, groups, anchors, positives, *features_and_tokens):
         """Loss, statistics and, where needed, gradients.
 
         Args:
@@ -32,8 +31,9 @@ class StreamingInfoNCE(torch.autograd.Function):
             groups (Sequence[tuple]): ``excluded``, ``index`` and ``block_size`` of each group.
             anchors (Tensor): Shape ``(v, K, D)``.
             positives (Tensor): Shape ``(v, K, D)``.
-            features (Tensor): Of each group, shape ``(R, D)``.
+            features_and_tokens (Tensor): Of each group, shape ``(R, D)``; then :func:`token` of what needs a gradient.
         """
+        features, tokens = features_and_tokens[: len(groups)], features_and_tokens[len(groups) :]
         gradients = [torch.empty_like(x) if needed else None for x, needed in zip((anchors, positives), needs_grad)]
         gradients += [torch.zeros_like(x) if needed else None for x, needed in zip(features, needs_grad[2:])]
         to_anchors, to_positives, *to_features = gradients
@@ -41,66 +41,72 @@ class StreamingInfoNCE(torch.autograd.Function):
         num_anchors = anchors.shape[0] * anchors.shape[1]
         loss, positive_sum, negative_sum = (anchors.new_zeros(()) for _ in range(3))
         log_sum_exp = anchors.new_empty(anchors.shape[:2])
+        lowest = torch.finfo(anchors.dtype).min  # instead of -inf, for an anchor without negatives
 
         pieces = list(_pieces(anchors, groups, available))
         longest = max((v.stop - v.start) * (k.stop - k.start) for v, k in pieces)
         memory = [anchors.new_empty(longest * group.count) for group in groups]  # reused: fresh memory is slow
         for piece in pieces:
-            scaled, positive = anchors[piece] / temperature, positives[piece]
+            # Logits are in base 2: a CPU takes powers of two three times as fast as of e.
+            scaled, positive = anchors[piece] / (temperature * _LN2), positives[piece]
             logit = (scaled * positive).sum(2, keepdim=True)
             shifts, normalisers, buffers = [], [], []
             for group, flat in zip(groups, memory):
                 buffer = flat[: scaled.shape[0] * scaled.shape[1] * group.count].view(*scaled.shape[:2], group.count)
-                negative_sum += group.logits_into(buffer, scaled / _LN2, *piece)
-                # Clamped, to be finite for an anchor without negatives too.
-                shift = buffer.amax(2, keepdim=True).clamp_(min=torch.finfo(buffer.dtype).min)
+                negative_sum += group.logits_into(buffer, scaled, *piece)
+                shift = buffer.amax(2, keepdim=True).clamp_(min=lowest)
                 buffer.sub_(shift).exp2_()
-                shifts.append(shift * _LN2)
-                normalisers.append(shift * _LN2 + buffer.sum(2, keepdim=True).log_())
+                shifts.append(shift)
+                normalisers.append(shift + buffer.sum(2, keepdim=True).log2_())
                 buffers.append(buffer)
-            normaliser = torch.cat(normalisers, 2).logsumexp(2, keepdim=True)
-            normaliser.clamp_(min=torch.finfo(normaliser.dtype).min)
+            normaliser = _log2_sum_exp2(torch.cat(normalisers, 2)).clamp_(min=lowest)
             # Not the difference of two log-sum-exps, in which a tiny loss would be lost.
-            margin = normaliser - logit
-            losses = softplus(margin)
+            margin = (normaliser - logit) * _LN2
+            losses = softplus(margin, threshold=40)  # from where on it is the identity, in float64 too
             loss += losses.sum()
             positive_sum += logit.sum()
-            log_sum_exp[piece] = (logit + losses).squeeze(2)
+            log_sum_exp[piece] = (logit * _LN2 + losses).squeeze(2)
             if not any(needs_grad):
                 continue
             # The derivative by the negatives' logits, summed over them. By the positive's logit it is the opposite.
-            weight = margin.sigmoid_().div_(num_anchors)
+            weight = margin.sigmoid_().div_(num_anchors * temperature)
             if to_anchors is not None:
-                torch.mul(positive, -weight / temperature, out=to_anchors[piece])
+                torch.mul(positive, -weight, out=to_anchors[piece])
             if to_positives is not None:
-                torch.mul(scaled, -weight, out=to_positives[piece])
+                torch.mul(anchors[piece], -weight, out=to_positives[piece])
             for group, buffer, shift, gradient in zip(groups, buffers, shifts, to_features):
-                row_weight = weight * (shift - normaliser).clamp_(max=0).exp_()
+                row_weight = weight * (shift - normaliser).exp2_()
                 if to_anchors is not None:
-                    to_anchors[piece].addcmul_(group.weighted_sum(buffer), row_weight / temperature)
+                    to_anchors[piece].addcmul_(group.weighted_sum(buffer), row_weight)
                 if gradient is not None:
-                    group.add_to_gradient(gradient, buffer, row_weight * scaled, piece[0])
+                    group.add_to_gradient(gradient, buffer, row_weight * anchors[piece], piece[0])
 
         loss /= num_anchors
-        statistics = positive_sum * temperature / num_anchors, negative_sum * temperature * _LN2, log_sum_exp
-        ctx.save_for_backward(*gradients)
+        unit = temperature * _LN2
+        statistics = positive_sum * unit / num_anchors, negative_sum * unit, log_sum_exp
+        ctx.num_inputs = len(needs_grad)
+        ctx.save_for_backward(*gradients, *tokens)
         ctx.mark_non_differentiable(*statistics)
         return (loss, *statistics)
 
     @staticmethod
     def backward(ctx, gradient, *_):
-        gradients = [None if saved is None else saved * gradient for saved in ctx.saved_tensors]
+        saved, tokens = ctx.saved_tensors[: ctx.num_inputs], ctx.saved_tensors[ctx.num_inputs :]
+        gradients = [None if x is None else x * gradient for x in saved]
         if torch.is_grad_enabled():  # by create_graph=True
-            gradients = [
-                None if x is None else _NoSecondDerivative.apply(x.detach().requires_grad_()) for x in gradients
-            ]
-        return (None, None, None, None, *gradients)
+            gradients = [None if x is None else _NoSecondDerivative.apply(x, gradient, *tokens) for x in gradients]
+        return (None, None, None, None, *gradients, *(None for _ in tokens))
+
+
+def token(features: Tensor) -> Tensor:
+    """What ties the gradient to the features, so that a second derivative is refused, without holding them."""
+    return features[(0,) * features.ndim].clone()
 
 
 class _NoSecondDerivative(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, gradient):
-        return gradient.view_as(gradient)
+    def forward(ctx, gradient, *_):
+        return gradient.detach().clone()
 
     @staticmethod
     def backward(ctx, _):
@@ -108,6 +114,12 @@ class _NoSecondDerivative(torch.autograd.Function):
             'info_nce has no second derivative: its gradients are computed in the forward pass. For a gradient penalty '
             'or a Hessian write the loss with torch.nn.functional.cross_entropy'
         )
+
+
+def _log2_sum_exp2(values: Tensor) -> Tensor:
+    """Over the last dimension, which is kept; exact where it has one value."""
+    largest = values.amax(2, keepdim=True).clamp_(min=torch.finfo(values.dtype).min)
+    return largest + (values - largest).exp2_().sum(2, keepdim=True).log2_()
 
 
 class _Candidates:
@@ -123,10 +135,10 @@ class _Candidates:
         self._sum = features.sum(0)  # (D), or (c, D)
 
     def logits_into(self, buffer: Tensor, anchors: Tensor, views: slice, positions: slice) -> Tensor:
-        """Fill the buffer with logits, ``-inf`` where excluded. Returns the sum of the others.
+        """Fill the buffer with logits in base 2, ``-inf`` where excluded. Returns the sum of the others.
 
         Args:
-            anchors (Tensor): ``a / τ`` in the unit of the logits, shape ``(c, k, D)``.
+            anchors (Tensor): Divided by ``τ·ln 2``, shape ``(c, k, D)``.
         """
         if self.index is None:
             torch.mm(anchors.flatten(0, 1), self.features.T, out=buffer.flatten(0, 1))
@@ -169,12 +181,14 @@ def _pieces(anchors: Tensor, groups: Sequence[_Candidates], available: int) -> I
     bytes_of_anchor = anchors.element_size() * sum(group.count for group in groups)
     # The candidates of a view with their own choice, and their gradients.
     bytes_of_choice = 2 * channels * anchors.element_size() * sum(g.count for g in groups if g.index is not None)
-    bytes_of_view = num_positions * bytes_of_anchor + bytes_of_choice
-    available = min(available, num_views * bytes_of_view // 2)  # never all at once: less memory for small batches too
-    if bytes_of_view <= available:
-        for views in chunks(num_views, bytes_of_view, available):
+    bytes_of_logits = num_positions * bytes_of_anchor
+    # Never all at once, so that small batches too take less than their table of logits.
+    available = min(available, max(num_views * bytes_of_logits // 2, bytes_of_choice + bytes_of_anchor))
+    if bytes_of_logits + bytes_of_choice <= available:
+        for views in chunks(num_views, bytes_of_logits + bytes_of_choice, available):
             yield views, slice(0, num_positions)
     else:
+        # As much again as the choice, however little is left: every part of a view takes it anew.
         for view in range(num_views):
-            for positions in chunks(num_positions, bytes_of_anchor, available - bytes_of_choice):
+            for positions in chunks(num_positions, bytes_of_anchor, max(available - bytes_of_choice, bytes_of_choice)):
                 yield slice(view, view + 1), positions

@@ -72,7 +72,7 @@ def _check(anchors: Tensor, candidates: Tensor) -> None:
 
 
 def _suits_triton(anchors: Tensor) -> bool:
-    suits = _HAS_TRITON and anchors.is_cuda and anchors.dtype == torch.float32
+    suits = _HAS_TRITON and torch.version.hip is None and anchors.is_cuda and anchors.dtype == torch.float32
     return suits and torch.cuda.get_device_capability(anchors.device) >= (8, 0)
 
 

@@ -25,7 +25,7 @@ def allocations(function: Callable[[], object]) -> List[int]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide what the profiler writes to the error stream at every start and stop, below Python's ``sys.stderr``."""
+    """Hide the error stream, to which the profiler writes at every start and stop, below Python's ``sys.stderr``."""
     kept = os.dup(2)
     with open(os.devnull, 'w') as nowhere:
         os.dup2(nowhere.fileno(), 2)
