@@ -9,7 +9,7 @@ import torch
 from mmdclpp.errors import UserError
 
 # A CPU streams fastest from its last-level cache, a GPU needs enough rows to be busy (docs/performance.md).
-_DEFAULT_MIB = {'cpu': 24}
+_DEFAULT_MIB = {'cpu': 32}
 _DEFAULT_MIB_ELSEWHERE = 512
 _MOST_MIB = 2**40  # more than there is
 

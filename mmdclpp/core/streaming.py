@@ -182,13 +182,14 @@ def _pieces(anchors: Tensor, groups: Sequence[_Candidates], available: int) -> I
     # The candidates of a view with their own choice, and their gradients.
     bytes_of_choice = 2 * channels * anchors.element_size() * sum(g.count for g in groups if g.index is not None)
     bytes_of_logits = num_positions * bytes_of_anchor
+    bytes_of_view = bytes_of_logits + bytes_of_choice
     # Never all at once, so that small batches too take less than their table of logits.
-    available = min(available, max(num_views * bytes_of_logits // 2, bytes_of_choice + bytes_of_anchor))
-    if bytes_of_logits + bytes_of_choice <= available:
-        for views in chunks(num_views, bytes_of_logits + bytes_of_choice, available):
+    if num_views > 1 and bytes_of_view <= available:
+        for views in chunks(num_views, bytes_of_view, min(available, num_views * bytes_of_view // 2)):
             yield views, slice(0, num_positions)
     else:
-        # As much again as the choice, however little is left: every part of a view takes it anew.
+        # Every part of a view takes its choice anew, so that it should hold as much again, however little is left.
+        of_part = max(min(available - bytes_of_choice, bytes_of_logits // 2), bytes_of_choice)
         for view in range(num_views):
-            for positions in chunks(num_positions, bytes_of_anchor, max(available - bytes_of_choice, bytes_of_choice)):
+            for positions in chunks(num_positions, bytes_of_anchor, of_part):
                 yield slice(view, view + 1), positions

@@ -71,7 +71,7 @@ def sent(monkeypatch):
     monkeypatch.setattr(gather, '_all_gather', all_gather)
     monkeypatch.setattr(gather, '_reduce_scatter', reduce_scatter)
     monkeypatch.setattr(gather.dist, 'is_initialized', lambda: True)
-    monkeypatch.setattr(gather.dist, 'all_reduce', lambda values: sizes.append(('sum', values.nbytes)))
+    monkeypatch.setattr(gather.dist, 'all_reduce', lambda values: sizes.append(('sum', values.mul_(WORLD).nbytes)))
     monkeypatch.setattr(ViewLayout, 'of', classmethod(lambda cls, views: cls(len(views) // 2, WORLD, 1)))
     return sizes
 
@@ -115,3 +115,8 @@ def test_the_global_loss_sends_one_feature_a_view_each_way(sent):
     h, _ = random_views(IMAGES, 1, D, dtype=torch.float32)
     global_loss(h[:, 0].requires_grad_()).loss.backward()
     assert sent == [('gather', V * D * 4), BACK]
+
+
+def test_a_sum_over_processes_leaves_its_argument_alone(sent):
+    values = torch.ones(3)
+    assert gather.sum_over_processes(values).tolist() == [4, 4, 4] and values.tolist() == [1, 1, 1]

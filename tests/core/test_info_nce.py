@@ -145,9 +145,20 @@ def test_without_gradient_no_gradient_is_computed():
 
 def test_a_second_derivative_is_refused():
     case = problem(KINDS)
-    (gradient, *_) = torch.autograd.grad(case.loss().loss, case.tensors, create_graph=True)
-    with pytest.raises(RuntimeError, match='info_nce has no second derivative.*cross_entropy'):
-        gradient.square().sum().backward()
+    refused = pytest.raises(RuntimeError, match='info_nce has no second derivative.*cross_entropy')
+    for power in (1, 2):  # of the loss: its gradient depends on the features through what comes from above too
+        for wanted in case.tensors:
+            (gradient,) = torch.autograd.grad(case.loss().loss ** power, wanted, create_graph=True)
+            with refused:
+                (gradient.square().sum() + case.loss().loss).backward()
+            with refused:
+                torch.autograd.grad(gradient.square().sum(), case.tensors)
+
+    def loss(anchors):
+        return Problem([anchors, *case.tensors[1:]], case.groups).loss().loss
+
+    with refused:
+        torch.autograd.functional.hessian(loss, case.tensors[0].detach())
 
 
 def test_it_compiles_to_one_graph():
@@ -193,6 +204,29 @@ class TestMemory:
         assert max(allocations(run)) <= max(self.BUDGET * 2**20, self.V * self.K * self.D * 4) * 1.1 < pairs / 8
         assert peak_memory(run) < pairs / 2
 
+    @pytest.mark.parametrize('budget', [0.05, 0.5])
+    @pytest.mark.parametrize('kinds', [['all'], ['by anchor'], ['all', 'by anchor'], ['by view'], ['all', 'by view']])
+    def test_the_budget_bounds_all_that_is_held_but_features_and_their_gradients(self, kinds, budget):
+        problems = [self.problem(kind) for kind in kinds]
+        tensors = [*problems[0].tensors[:2], *(case.tensors[2] for case in problems)]
+        case = Problem(tensors, [group for case in problems for group in case.groups])
+
+        def run():
+            return case.loss(0.1, budget).loss.backward()
+
+        run()
+        # Gradients, those that the backward pass scales, and a chunk's share of the features.
+        features = 2.5 * sum(tensor.nbytes for tensor in tensors)
+        # Views that choose from a table need a view's choice and its gradient, however small the budget.
+        choice = 2 * self.V * self.K * self.D * 4 if 'by view' in kinds else 0
+        assert peak_memory(run) <= 1.2 * max(budget * 2**20, 2 * choice) + features + choice
+
+    def test_a_view_too_large_for_the_budget_is_cut(self):
+        anchors, negatives = torch.randn(1, 2048, 2), torch.randn(2048, 2)
+        group = NegativeGroup(negatives, torch.zeros(1, 1, 1, dtype=torch.long))
+        peak = peak_memory(lambda: info_nce(anchors, anchors, [group], 0.1, memory_budget=0.1))
+        assert peak < 0.3 * 2**20 < 2048 * 2048 * 4 / 50
+
     def test_the_measure_sees_such_a_table(self):
         anchors = torch.randn(self.V * self.K, self.D)
         assert max(allocations(lambda: anchors @ anchors.T)) == (self.V * self.K) ** 2 * 4
@@ -236,6 +270,21 @@ def test_features_need_not_be_normalised_for_the_result_to_be_exact(scale):
         assert (gradient - exact).norm() <= 1e-2 * exact.norm()
 
 
+@pytest.mark.parametrize('temperature', [0.005, 0.01, 0.07, 1.0])
+def test_equal_features_give_the_logarithm_of_their_number_in_float32(temperature):
+    vector = normalize(torch.randn(5, generator=torch.Generator().manual_seed(0)), dim=0)
+    groups = [NegativeGroup(vector.expand(n, 5), torch.zeros(3, 1, 1, dtype=torch.long)) for n in (7, 20)]
+    loss = info_nce(vector.expand(3, 4, 5), vector.expand(3, 4, 5), groups, temperature).loss
+    assert loss.item() == pytest.approx(math.log(26), rel=2e-7 / temperature)  # a rounding of the largest logit
+
+
+@pytest.mark.parametrize('margin', [19.0, 21.0, 38.0, 45.0])
+def test_a_large_loss_is_exact_in_float64(margin):
+    anchor, group = torch.ones(1, 1, 1, dtype=torch.float64), torch.full((1, 1), margin + 1, dtype=torch.float64)
+    loss = info_nce(anchor, anchor, [NegativeGroup(group, torch.empty(1, 1, 0, dtype=torch.long))], 1.0).loss
+    assert loss.item() == pytest.approx(margin + math.log1p(math.exp(-margin)), rel=1e-14)
+
+
 @pytest.mark.parametrize('temperature', [0.03, 0.06, 0.5])
 def test_a_tiny_loss_keeps_its_digits_in_float32(temperature):
     north = torch.tensor([1.0, 0.0]).expand(3, 4, 2)
@@ -252,31 +301,36 @@ def test_a_tiny_loss_keeps_its_digits_in_float32(temperature):
         (lambda a, p, f, x, i: (a, p, f[:, :3], x, i), 'must be of shape (R, 5)'),
         (lambda a, p, f, x, i: (a, p, f, x[:2], i), 'must be of shape (3, 1 or 4, e)'),
         (lambda a, p, f, x, i: (a, p, f, x, i[:2]), 'must be of shape (3, n)'),
+        (lambda a, p, f, x, i: (a, p, f, x > 1, i), 'not a mask'),
+        (lambda a, p, f, x, i: (a, p, f, x, i.int()), 'torch.long'),
+        (lambda a, p, f, x, i: (a, p, f, x, i[:, :0]), 'number of candidates, 0'),
+        (lambda a, p, f, x, i: (a, p, f.float(), x, i), 'all be of float64'),
     ],
 )
-def test_shapes_that_do_not_fit_are_named(change, words):
+def test_shapes_and_types_that_do_not_fit_are_named(change, words):
     case = problem([KINDS[5]])
     excluded, index, _ = case.groups[0]
     anchors, positives, features, excluded, index = change(*case.tensors, excluded, index)
-    with pytest.raises(ValueError, match=one_line(words)):
+    with pytest.raises(UserError, match=one_line(words)):
         info_nce(anchors, positives, [NegativeGroup(features, excluded, index)], 0.1)
 
 
 def test_there_must_be_anchors_and_negatives():
     vectors, group = torch.randn(3, 4, 5), NegativeGroup(torch.randn(7, 5), torch.zeros(3, 1, 1, dtype=torch.long))
-    for anchors, groups in ((vectors, []), (vectors[:0], [group])):
-        with pytest.raises(ValueError, match=one_line('give one at least')):
+    for anchors, groups in ((vectors, []), (vectors[:0], [group]), (vectors, group), (vectors, [tuple(group)])):
+        with pytest.raises(UserError, match=one_line('give one at least', 'NegativeGroup')):
             info_nce(anchors, anchors, groups, 0.1)
 
 
-def test_a_block_size_divides_the_candidates():
+@pytest.mark.parametrize('block_size', [2, 0, -1])
+def test_a_block_size_divides_the_candidates(block_size):
     case = problem([KINDS[0]])
-    case.groups[0][2] = 2
-    with pytest.raises(ValueError, match=one_line('block_size=2')):
+    case.groups[0][2] = block_size
+    with pytest.raises(UserError, match=one_line(f'block_size={block_size}')):
         case.loss()
 
 
-@pytest.mark.parametrize('memory_budget', [0, -1, math.inf, math.nan, '16', True])
+@pytest.mark.parametrize('memory_budget', [0, -1, math.inf, math.nan, '16', True, 1e305])
 def test_a_memory_budget_is_a_positive_number_of_mib(memory_budget):
     with pytest.raises(UserError, match=one_line(f'memory_budget={memory_budget!r}', 'MiB')):
         problem(KINDS).loss(0.1, memory_budget)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mmdclpp.core import match_positions
-from mmdclpp.utils.measure import allocations
+from mmdclpp.utils.measure import peak_memory
 
 from . import reference
 from .cases import random_views
@@ -26,7 +26,23 @@ def test_a_permuted_sibling_is_matched_by_the_permutation():
 
 
 @pytest.mark.parametrize('dtype', ['bfloat16', 'float16', 'float32', 'float64'])
-def test_a_memory_budget_changes_no_match_and_bounds_the_table(dtype):
+@pytest.mark.parametrize('memory_budget', [1e-4, 0.02, 1])
+def test_neither_memory_nor_precision_changes_a_match(memory_budget, dtype):
     _, pairs = random_views(32, 32, 4, dtype=getattr(torch, dtype))
-    assert torch.equal(match_positions(pairs, memory_budget=0.02), match_positions(pairs))
-    assert max(allocations(lambda: match_positions(pairs, memory_budget=0.02))) < 32 * 32 * 32 * 4 / 4
+    expected = match_positions(pairs.double())
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        assert torch.equal(match_positions(pairs, memory_budget), expected)
+
+
+@pytest.mark.parametrize(('num_images', 'num_positions'), [(128, 32), (1, 512)])
+def test_the_budget_bounds_what_is_held(num_images, num_positions):
+    pairs = torch.randn(2 * num_images, num_positions, 4)
+    budget = 0.1 * 2**20
+    of_image = 2 * pairs[0].nbytes * 3  # normalised, and what normalising takes
+    result = pairs[..., 0].numel() * 8
+    assert peak_memory(lambda: match_positions(pairs, memory_budget=0.1)) < 1.3 * budget + of_image + result
+    assert num_images * num_positions**2 * 4 > 4 * budget
+
+
+def test_the_first_of_equal_positions_is_the_match():
+    assert match_positions(torch.ones(2, 64, 3), memory_budget=1e-4).eq(0).all()

@@ -127,6 +127,17 @@ def test_the_chosen_set_has_the_best_score_also_in_float32(num_sets, threshold):
         assert scores[sets.index(chosen)] >= max(scores) - 1e-5
 
 
+@pytest.mark.parametrize('threshold', [None, 0.2])
+def test_scores_are_of_float32_under_autocast(threshold):
+    h, pairs = random_views(8, 16, 32, dtype=torch.float32)
+    views = DenseViews(h, match_positions(pairs), Draws())
+    sets = Draws().positions('sets', 256, 16, 16)
+    expected = guided_scores(views, sets, threshold)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        scores = guided_scores(views, sets, threshold)
+    torch.testing.assert_close(scores, expected, rtol=0, atol=0)
+
+
 def test_a_guided_set_is_harder_than_a_random_one():
     h, pairs = random_views(8, 9, 6)
     views = DenseViews(h, match_positions(pairs), Draws())
