@@ -10,14 +10,14 @@ MIB = 2**20
 def test_the_peak_is_what_is_held_at_a_time():
     values = torch.ones(MIB // 4)  # of one MiB
 
-    def hold_three_of_five():
+    def hold_two_of_five():
         kept = values + 1
         for _ in range(3):
             kept = kept * 2  # each lets go of the one before
         return kept + kept
 
-    assert peak_memory(hold_three_of_five) == 2 * MIB
-    assert sum(size >= MIB for size in allocations(hold_three_of_five)) == 5
+    assert 2 * MIB <= peak_memory(hold_two_of_five) < 2 * MIB + 1024  # and a few scalars
+    assert sum(size >= MIB for size in allocations(hold_two_of_five)) == 5
 
 
 def test_the_backward_pass_counts_and_what_was_there_before_does_not():
