@@ -221,6 +221,19 @@ class TestMemory:
         choice = 2 * self.V * self.K * self.D * 4 if 'by view' in kinds else 0
         assert peak_memory(run) <= 1.2 * max(budget * 2**20, 2 * choice) + features + choice
 
+    @pytest.mark.parametrize(('v', 'k', 'channels', 'n', 'budget'), [(16, 2, 256, 512, 2), (1, 256, 8, 2048, 0.3)])
+    def test_the_candidates_that_a_view_chooses_count_too(self, v, k, channels, n, budget):
+        anchors = torch.randn(v, k, channels, requires_grad=True)
+        features = torch.randn(16, channels, requires_grad=True)
+        index = torch.randint(16, (v, n), generator=torch.Generator().manual_seed(0))
+        group = NegativeGroup(features, torch.zeros(v, 1, 1, dtype=torch.long), index)
+
+        def run():
+            return info_nce(anchors, anchors, [group], 0.1, budget).loss.backward()
+
+        run()
+        assert peak_memory(run) <= 1.2 * budget * 2**20 + 6 * anchors.nbytes + 3 * features.nbytes
+
     def test_a_view_too_large_for_the_budget_is_cut(self):
         anchors, negatives = torch.randn(1, 2048, 2), torch.randn(2048, 2)
         group = NegativeGroup(negatives, torch.zeros(1, 1, 1, dtype=torch.long))
