@@ -101,8 +101,7 @@ def _thresholded_sums(views: DenseViews, drawn: DrawnFeatures, sets: Tensor, thr
     sums = anchors.new_empty(len(anchors), len(sets))
     bytes_of_view = 2 * len(candidates) * anchors.element_size()  # a table and its transpose
     for chunk in chunks(len(anchors), bytes_of_view, buffer_bytes(views.memory_budget, anchors.device)):
-        with full_precision(anchors, candidates):
-            table = thresholded_mean(anchors[chunk], candidates, threshold, views.memory_budget)
+        table = thresholded_mean(anchors[chunk], candidates, threshold, views.memory_budget)
         excluded = own_image[chunk, :, None].expand(-1, -1, num_drawn)
         table.unflatten(1, (num_views, -1)).scatter_(1, excluded, 0)
         sums[chunk] = embedding_bag(rows, table.T.contiguous(), mode='sum').T

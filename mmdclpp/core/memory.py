@@ -45,7 +45,5 @@ def chunks(size: int, bytes_each: int, available: int) -> List[slice]:
 
     A slice holds one element at least, also where that exceeds what is available.
     """
-    length = min(max(available // max(bytes_each, 1), 1), max(size, 1))
-    count = math.ceil(size / length)
-    bounds = [size * i // max(count, 1) for i in range(count + 1)]
-    return [slice(*bound) for bound in zip(bounds, bounds[1:], strict=False)]
+    count = math.ceil(size / max(available // max(bytes_each, 1), 1))
+    return [slice(size * i // count, size * (i + 1) // count) for i in range(count)]

@@ -132,7 +132,7 @@ class _Candidates:
         self.features, self.excluded, self.index, self.block_size = features, excluded, index, block_size
         self.count = len(features) if index is None else index.shape[1]
         self._of_chunk = features  # (n, D) shared by all anchors, or (c, n, D) of the chunk's views
-        self._sum = features.sum(0)  # (D), or (c, D)
+        self._sum = features.sum(0) if index is None else None  # (D), or (c, D) once a chunk has been computed
 
     def logits_into(self, buffer: Tensor, anchors: Tensor, views: slice, positions: slice) -> Tensor:
         """Fill the buffer with logits in base 2, ``-inf`` where excluded. Returns the sum of the others.

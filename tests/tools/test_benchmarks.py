@@ -7,6 +7,7 @@ import pytest
 from .test_train import error_line
 
 TRAIN_STEP = 'tools/benchmarks/train_step.py'
+LOSS_COST = 'tools/benchmarks/loss_cost.py'
 SMALL = '--arch vit-s16 --size 32 --images 2 --iters 2 --warmup 1 --device cpu --dtype float32'.split()
 
 
@@ -48,16 +49,32 @@ def test_train_step_writes_what_it_measured_and_on_what(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('flags', 'message'),
+    ('tool', 'flags', 'message'),
     [
-        ('--iters 0', "argument --iters: '0' must be a whole number of 1 or more"),
-        ('--device cuda', 'argument --device: torch finds no GPU: use cpu'),
-        ('--json gone/results.json', "argument --json: 'gone/results.json' must be a file in a folder that exists"),
-        ('--size 100', '--size 100: vit-s16 and r50 need a multiple of 16, 64 or more'),
-        ('--images 3', "the 65536 keys of mmpretrain's DenseCL are no multiple of a batch of 3"),
+        (TRAIN_STEP, '--iters 0', "argument --iters: '0' must be a whole number of 1 or more"),
+        (TRAIN_STEP, '--device cuda', 'argument --device: torch finds no GPU: use cpu'),
+        (
+            TRAIN_STEP,
+            '--json gone/results.json',
+            "argument --json: 'gone/results.json' must be a file in a folder that exists",
+        ),
+        (TRAIN_STEP, '--size 100', '--size 100: vit-s16 and r50 need a multiple of 16, 64 or more'),
+        (TRAIN_STEP, '--images 3', "the 65536 keys of mmpretrain's DenseCL are no multiple of a batch of 3"),
+        (LOSS_COST, '--views 3', "argument --views: '3' must be an even number of 4 or more, two views an image"),
+        (
+            LOSS_COST,
+            '--positions 49 1',
+            '--positions 1 leaves no cross-view negatives: use 2 or more, or --negatives without',
+        ),
+        (LOSS_COST, '--memory-budget 16 none', "argument --memory-budget: 'none' must be a number above 0"),
+        (
+            LOSS_COST,
+            '--plot gone/plots',
+            "argument --plot: 'gone/plots' must be a folder, or a new one in a folder that exists",
+        ),
     ],
 )
-def test_a_wrong_flag_is_one_line_and_status_2(run, flags, message):
-    result = run(TRAIN_STEP, *flags.split())
+def test_a_wrong_flag_is_one_line_and_status_2(run, tool, flags, message):
+    result = run(tool, *flags.split())
     assert message in error_line(result)
     assert len(result.stderr.splitlines()) == 1

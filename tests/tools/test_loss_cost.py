@@ -7,8 +7,6 @@ from importlib.util import find_spec
 
 import pytest
 
-from .test_train import error_line
-
 LOSS_COST = 'tools/benchmarks/loss_cost.py'
 DENSE = ('ours', 'recompute', 'plain')
 GLOBAL = ('ours', 'plain', 'mmpretrain')
@@ -78,18 +76,3 @@ def test_losses_that_differ_are_not_compared(repo, monkeypatch, wrong, what):
     args = Namespace(device='cpu', memory_budget=[None], pair_channels=8, max_plain_gib=1, rounds=1)
     with pytest.raises(AssertionError, match=f'ours and plain differ in their {what} by 9.9e-03'):
         _losses.measure(setting, args, 'test')
-
-
-@pytest.mark.parametrize(
-    ('flags', 'message'),
-    [
-        ('--views 3', "argument --views: '3' must be an even number of 4 or more, two views an image"),
-        ('--positions 49 1', '--positions 1 leaves no cross-view negatives: use 2 or more, or --negatives without'),
-        ('--memory-budget 16 none', "argument --memory-budget: 'none' must be a number above 0"),
-        ('--plot gone/plots', "argument --plot: 'gone/plots' must be a folder, or a new one in a folder that exists"),
-    ],
-)
-def test_a_wrong_flag_is_one_line_and_status_2(run, flags, message):
-    result = run(LOSS_COST, *flags.split())
-    assert message in error_line(result)
-    assert len(result.stderr.splitlines()) == 1

@@ -73,6 +73,18 @@ def device_name(text: str) -> str:
     return text
 
 
+def fill_in(args: argparse.Namespace, defaults: Mapping[str, Mapping[str, object]]) -> None:
+    """Give the flags that the user left out what suits the device.
+
+    Args:
+        args (argparse.Namespace): The flags, ``device`` among them.
+        defaults (Mapping[str, Mapping[str, object]]): Values by device and flag.
+    """
+    for name, value in defaults[args.device].items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+
+
 class Spread(NamedTuple):
     """Median and quartiles of repeated measurements, in milliseconds."""
 
@@ -165,11 +177,19 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     console.print(table)
 
 
-def write_json(path: Path, results: Mapping[str, object]) -> None:
-    """Write results with what they were measured on; the file is there wholly or not at all."""
+def write_json(args: argparse.Namespace, results: object) -> None:
+    """Write results, with the flags and what they were measured on, to ``args.json`` if that names a file.
+
+    The file is there wholly or not at all.
+    """
+    if not args.json:
+        return
+    flags = {name: value for name, value in vars(args).items() if name not in ('json', 'plot')}
+    report = {**_provenance(), 'flags': flags, 'results': results}
+    path = args.json
     draft = path.with_name(f'.{path.name}.{os.getpid()}')
     try:
-        draft.write_text(json.dumps({**_provenance(), **results}, indent=2, allow_nan=False) + '\n', encoding='utf-8')
+        draft.write_text(json.dumps(report, indent=2, allow_nan=False) + '\n', encoding='utf-8')
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from typing import List, Optional, Sequence
 
 import torch
 from _losses import LIBRARIES, NEGATIVES, TOLERANCES, Setting, measure, missing
-from _report import ArgumentParser, device_name, output_file, positive_int, print_table, write_json
+from _report import ArgumentParser, device_name, fill_in, output_file, positive_int, print_table, write_json
 from matplotlib.axes import Axes
 
 from mmdclpp.apis._cli import run_tool
@@ -98,9 +98,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--json', type=output_file, metavar='FILE', help='write the results to FILE too')
     parser.add_argument('--plot', type=output_folder, metavar='FOLDER', help='plot time and memory into FOLDER too')
     args = parser.parse_args()
-    for name, value in DEFAULTS[args.device].items():
-        if getattr(args, name) is None:
-            setattr(args, name, value)
+    fill_in(args, DEFAULTS)
     if args.part != 'global' and 1 in args.positions and {'cross-view', 'densecl_pp_star'} & set(args.negatives):
         raise UserError('--positions 1 leaves no cross-view negatives: use 2 or more, or --negatives without them')
     return args
@@ -212,9 +210,7 @@ def main() -> None:
         if args.plot:
             plot_results(title, rows, is_global, args.plot / f'{loss.replace(" ", "_")}_{dim}_{dtype}.png')
         results += rows
-    if args.json:
-        flags = {name: value for name, value in vars(args).items() if name not in ('json', 'plot')}
-        write_json(args.json, dict(flags=flags, results=results))
+    write_json(args, results)
 
 
 if __name__ == '__main__':

@@ -11,6 +11,7 @@ from _report import (
     ArgumentParser,
     Spread,
     device_name,
+    fill_in,
     output_file,
     positive_int,
     print_table,
@@ -41,9 +42,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--warmup', type=positive_int, default=2, help='rounds before those (default: %(default)s)')
     parser.add_argument('--json', type=output_file, metavar='FILE', help='write the results to FILE too')
     args = parser.parse_args()
-    for name, value in DEFAULTS[args.device].items():
-        if getattr(args, name) is None:
-            setattr(args, name, value)
+    fill_in(args, DEFAULTS)
     return args
 
 
@@ -77,9 +76,7 @@ def main() -> None:
     ]
     title = f'{args.views} x {args.positions} anchors, {num_candidates} candidates, {args.dims} dims, {args.device}'
     print_table(title, ('backend', 'median ms', 'lower', 'upper', 'TFLOP/s', 'peak MiB'), rows)
-    if args.json:
-        flags = {name: value for name, value in vars(args).items() if name != 'json'}
-        write_json(args.json, dict(flags=flags, results=results))
+    write_json(args, results)
 
 
 if __name__ == '__main__':

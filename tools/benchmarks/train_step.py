@@ -13,7 +13,7 @@ of one process.
 import argparse
 
 import torch
-from _report import ArgumentParser, device_name, output_file, positive_int, print_table, write_json
+from _report import ArgumentParser, device_name, fill_in, output_file, positive_int, print_table, write_json
 
 from mmdclpp.apis._cli import run_tool
 from mmdclpp.errors import UserError
@@ -48,9 +48,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--warmup', type=positive_int, help=text('warmup', 'rounds before those'))
     parser.add_argument('--json', type=output_file, metavar='FILE', help='write the results to FILE too')
     args = parser.parse_args()
-    for name, value in DEFAULTS[args.device].items():
-        if getattr(args, name) is None:
-            setattr(args, name, value)
+    fill_in(args, DEFAULTS)
     smallest = max(SMALLEST[arch] for arch in args.arch)
     if args.size % 16 or args.size < smallest:
         raise UserError(f'--size {args.size}: {" and ".join(args.arch)} need a multiple of 16, {smallest} or more')
@@ -112,9 +110,7 @@ def main() -> None:
         print_steps(title, result['steps'])
         if result['losses']:
             print_losses(title, result['losses'], result['projector'])
-    if args.json:
-        flags = {name: value for name, value in vars(args).items() if name != 'json'}
-        write_json(args.json, dict(flags=flags, results=results))
+    write_json(args, results)
 
 
 if __name__ == '__main__':
