@@ -1,7 +1,7 @@
 """Images without labels, for pretraining."""
 
 import os
-from typing import List, Union
+from typing import List, Sequence, Union
 
 from mmengine.fileio import join_path
 from mmpretrain.datasets import BaseDataset
@@ -25,13 +25,23 @@ class UnlabelledImages(BaseDataset):
         ann_file (str): COCO-style JSON (its ``images``) or a text file with one path a line, relative to
             ``data_prefix``. Defaults to '': every image file below ``data_prefix``, sorted by path.
         data_prefix (str | dict): Folder of the images, or ``dict(img_path=folder)``. Defaults to ''.
+        exclude (Sequence[str]): Names, without folder and extension, of images to leave out: those on which the
+            pretrained model is to be evaluated. Defaults to ().
         kwargs: Further arguments of :class:`mmpretrain.datasets.BaseDataset`, such as ``pipeline``.
 
     Raises:
-        UserError: If the folder or file is missing or malformed, or there is no image.
+        UserError: If the folder or file is missing or malformed, there is no image, or none of an excluded name.
     """
 
-    def __init__(self, data_root: str = '', ann_file: str = '', data_prefix: Union[str, dict] = '', **kwargs):
+    def __init__(
+        self,
+        data_root: str = '',
+        ann_file: str = '',
+        data_prefix: Union[str, dict] = '',
+        exclude: Sequence[str] = (),
+        **kwargs,
+    ):
+        self.exclude = frozenset(exclude)
         super().__init__(ann_file, data_root=os.path.expanduser(data_root), data_prefix=data_prefix, **kwargs)
 
     def load_data_list(self) -> List[dict]:
@@ -45,11 +55,22 @@ class UnlabelledImages(BaseDataset):
             check_first_image(paths[0])
         else:
             paths = self._found()
-        return [dict(img_path=path) for path in paths]
+        return [dict(img_path=path) for path in self._kept(paths)]
 
     def get_cat_ids(self, idx: int) -> List[int]:
         """Always empty: nothing is known of the images."""
         return []
+
+    def _kept(self, paths):
+        names = [os.path.splitext(os.path.basename(path))[0] for path in paths]
+        # A name that matches nothing is a mistake that would let an evaluation image slip into pretraining.
+        unknown = sorted(self.exclude.difference(names))
+        if unknown:
+            raise UserError(
+                f'exclude: no image of {self.ann_file or self.img_prefix} is named {unknown[0]!r}: correct the name '
+                '(without folder and extension) or take it out'
+            )
+        return [path for path, name in zip(paths, names) if name not in self.exclude]
 
     def _listed(self):
         if self.ann_file.endswith('.json'):

@@ -74,3 +74,12 @@ def test_missing_data_is_named_with_the_remedy(root, arguments, message):
     (root / 'empty' / 'list.txt').write_text('\n')
     with pytest.raises(UserError, match=message):
         build(data_root=str(root), **arguments)
+
+
+def test_excluded_names_are_left_out_whatever_their_folder_and_extension(root):
+    assert names(build(data_root=str(root), exclude=['1', 'c']), root) == ['a.jpeg', 'b/2.JPG']
+
+
+def test_an_excluded_name_that_no_image_has_is_refused(root):
+    with pytest.raises(UserError, match="exclude: no image of .* is named 'x9'"):
+        build(data_root=str(root), exclude=['1', 'x9'])
