@@ -2,8 +2,8 @@
 
 from importlib import import_module
 
-__all__ = ['demo', 'test', 'train']
-_MODULES = {'train': '.training', 'test': '.testing', 'demo': '.demonstration'}
+__all__ = ['demo', 'evaluate', 'test', 'train']
+_MODULES = {'train': '.training', 'test': '.testing', 'demo': '.demonstration', 'evaluate': '.evaluation.suite'}
 
 
 def __getattr__(name: str):

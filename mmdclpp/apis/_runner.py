@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterable, Optional, Union
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import is_distributed
+from mmengine.dist import init_dist, is_distributed
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -137,8 +137,7 @@ class WithoutAccelerator:
 
     def setup_env(self, env_cfg: Dict) -> None:
         """Start a gloo group unless there is a group, then do as mmengine does."""
-        if self.distributed and not is_distributed():
-            torch.distributed.init_process_group('gloo')
+        start_processes(self._launcher)
         super().setup_env(env_cfg)
 
     def wrap_model(self, model_wrapper_cfg: Optional[Dict], model: torch.nn.Module) -> torch.nn.Module:
@@ -160,6 +159,32 @@ class WithoutAccelerator:
         return super().wrap_model(model_wrapper_cfg, model)
 
 
+def check_launcher(launcher: str) -> None:
+    """Raise a UserError if ``launcher`` does not fit how this process was started."""
+    if launcher == 'pytorch' and 'RANK' not in os.environ:
+        raise UserError("launcher 'pytorch' is for processes that torchrun started: use tools/dist_train.sh")
+    if launcher in ('slurm', 'mpi') and get_device() == 'cpu':
+        raise UserError(f"launcher {launcher!r} needs GPUs: without any, use 'pytorch' (tools/dist_train.sh) or 'none'")
+
+
+def start_processes(launcher: str) -> None:
+    """Join the processes of a launcher to one group, unless they are one already.
+
+    Args:
+        launcher (str): ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+
+    Raises:
+        UserError: If the launcher does not fit how the process was started.
+    """
+    check_launcher(launcher)
+    if launcher == 'none' or is_distributed():
+        return
+    if get_device() == 'cpu':
+        torch.distributed.init_process_group('gloo')
+    else:
+        init_dist(launcher)
+
+
 def build_runner(cfg: Config, launcher: str = 'none') -> Runner:
     """Build the runner of a config, also on machines without a GPU.
 
@@ -173,10 +198,7 @@ def build_runner(cfg: Config, launcher: str = 'none') -> Runner:
             for without an accelerator.
     """
     cpu = get_device() == 'cpu'
-    if launcher == 'pytorch' and 'RANK' not in os.environ:
-        raise UserError("launcher 'pytorch' is for processes that torchrun started: use tools/dist_train.sh")
-    if cpu and launcher in ('slurm', 'mpi'):
-        raise UserError(f"launcher {launcher!r} needs GPUs: without any, use 'pytorch' (tools/dist_train.sh) or 'none'")
+    check_launcher(launcher)
     if cpu and (cfg.get('optim_wrapper') or {}).get('type') == 'AmpOptimWrapper':
         raise UserError(
             'optim_wrapper: mixed precision (AmpOptimWrapper) needs an accelerator, and this machine shows none: '

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-import os
 import time
 from pathlib import Path
 from typing import Dict, List, Mapping, Union
@@ -13,15 +12,16 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
-from mmengine.utils import mkdir_or_exist
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
 import mmdclpp.registry  # noqa: F401  first: it heals torchvision
+from mmdclpp.apis._stages import Stages
 from mmdclpp.apis.training import last_checkpoint, train
 from mmdclpp.datasets.scenes import PALETTE, generate_scenes
 from mmdclpp.models.backbones.features import extract_features
+from mmdclpp.utils.files import write_whole
 from mmdclpp.utils.paths import config_path
 from mmdclpp.visualization import comparison_chart, correspondences, feature_pca, loss_curve
 
@@ -58,7 +58,7 @@ def demo(
     start, work_dir, data_root = time.monotonic(), Path(work_dir), Path(data_root)
     console = Console()
     methods = list(METHODS) if compare else ['DenseCL++']
-    stages = _Stages(console, total=1 + len(methods) + len(METRICS) * (1 + len(methods)) + 1)
+    stages = Stages(console, total=1 + len(methods) + len(METRICS) * (1 + len(methods)) + 1)
 
     stages.begin(f'built-in scenes in {data_root}')
     generate_scenes(data_root)
@@ -85,17 +85,6 @@ def demo(
     _write_results(rows, work_dir)
     _print_results(console, rows, pictures, time.monotonic() - start)
     return rows
-
-
-class _Stages:
-    """Headings that say how far the demo is."""
-
-    def __init__(self, console: Console, total: int) -> None:
-        self.console, self.total, self.number = console, total, 0
-
-    def begin(self, title: str) -> None:
-        self.number += 1
-        self.console.print(f'[bold]\\[{self.number}/{self.total}] {title}[/bold]')
 
 
 def _slug(name: str) -> str:
@@ -150,15 +139,12 @@ def _draw_components(runner: Runner, data_root: Path, picture: Path, num_images:
 
 
 def _write_results(rows: Mapping[str, Mapping[str, float]], work_dir: Path) -> None:
-    mkdir_or_exist(work_dir)
     table = ['| method | ' + ' | '.join(METRICS) + ' |', '|---|' + '---|' * len(METRICS)]
     table += [
         f'| {name} | ' + ' | '.join(f'{row[metric]:.1f}' for metric in METRICS) + ' |' for name, row in rows.items()
     ]
     for name, text in {'results.json': json.dumps(rows, indent=2), 'results.md': '\n'.join(table)}.items():
-        temporary = work_dir / f'{name}.tmp'
-        temporary.write_text(text + '\n')
-        os.replace(temporary, work_dir / name)
+        write_whole(work_dir / name, text + '\n')
 
 
 def _print_results(console: Console, rows: Mapping, pictures: List[Path], seconds: float) -> None:

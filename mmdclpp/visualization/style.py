@@ -1,18 +1,19 @@
 """The common look of the pictures, and how they reach the disk."""
 
 import io
-import os
+import math
+import textwrap
 from pathlib import Path
-from typing import Union
+from typing import Sequence
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmdclpp.errors import UserError
-
-PathLike = Union[str, 'os.PathLike[str]']
+from mmdclpp.utils.files import PathLike, write_whole
 
 DPI = 150
+LINE = 28  # characters of a long name
 
 # Okabe and Ito's colour-blind-safe set (jfly.uni-koeln.de/color) without black and yellow, which vanish on photographs
 # and on white.
@@ -44,6 +45,26 @@ def bare(axes: Axes) -> None:
     axes.spines[:].set_visible(False)
 
 
+def folded(name: str) -> str:
+    """A name for an axis or a legend: on two lines if it is long, without its middle if it is longer than those.
+
+    What tells long names apart usually stands at their ends.
+    """
+    lines = textwrap.wrap(name, LINE)
+    return '\n'.join(lines if len(lines) <= 2 else (name[:LINE], f'…{name[1 - LINE :]}'))
+
+
+def legend_below(figure: Figure, handles: Sequence[Artist], names: Sequence[str]) -> None:
+    """A legend below everything else, in as many columns as the figure has room for; makes the figure higher by it."""
+    names = [folded(name) for name in names]
+    longest = max(len(line) for name in names for line in name.split('\n'))
+    columns = min(len(names), max(1, int(figure.get_figwidth() / (0.5 + 0.07 * longest))))
+    lines = math.ceil(len(names) / columns) * max(name.count('\n') + 1 for name in names)
+    figure.set_figheight(figure.get_figheight() + 0.2 + 0.17 * lines)
+    style = {'frameon': False, 'fontsize': 8, 'labelcolor': INK, 'ncols': columns}
+    figure.legend(handles, names, loc='outside lower center', **style)
+
+
 def save_figure(figure: Figure, out_png: PathLike) -> Path:
     """Write a PNG that is there wholly or not at all; its folder is made if need be.
 
@@ -57,18 +78,7 @@ def save_figure(figure: Figure, out_png: PathLike) -> Path:
     Raises:
         UserError: If the file cannot be written.
     """
-    path = Path(out_png)
     picture = io.BytesIO()
     # Tight: images keep their aspect, so that the layout can leave a margin or lack one.
     figure.savefig(picture, format='png', dpi=DPI, bbox_inches='tight', pad_inches=0.08, pil_kwargs={'optimize': True})
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(picture.getvalue())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f'{path} cannot be written ({error.strerror}): choose another place') from error
-    return path
+    return write_whole(out_png, picture.getvalue())

@@ -4,20 +4,17 @@ import pytest
 from matplotlib.figure import Figure
 
 from mmdclpp.errors import UserError
-from mmdclpp.visualization import comparison_chart, style
-from mmdclpp.visualization.style import new_figure, save_figure
+from mmdclpp.visualization import comparison_chart
+from mmdclpp.visualization.style import folded, new_figure, save_figure
 
 
-def test_an_interrupted_write_leaves_the_earlier_picture_whole(tmp_path, monkeypatch):
+def test_a_picture_that_cannot_be_drawn_leaves_the_earlier_one_whole(tmp_path):
     path = save_figure(new_figure(1, 1), tmp_path / 'picture.png')
     before = path.read_bytes()
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(style.os, 'replace', interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        save_figure(new_figure(2, 2), path)
+    figure = new_figure(2, 2)
+    figure.suptitle(r'$\nonsense$')
+    with pytest.raises(ValueError, match='nonsense'):
+        save_figure(figure, path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
@@ -26,6 +23,19 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(UserError, match=r'file/picture\.png cannot be written'):
         save_figure(Figure(), tmp_path / 'file' / 'picture.png')
+
+
+@pytest.mark.parametrize(
+    'name, lines',
+    [
+        ('DenseCL++', ['DenseCL++']),
+        ('DenseCL++ (Random, CrossView, backbone)', ['DenseCL++ (Random,', 'CrossView, backbone)']),
+        ('a' * 40 + 'b' * 40, ['a' * 28, '…' + 'b' * 27]),
+        ('', []),
+    ],
+)
+def test_a_long_name_is_folded_and_a_longer_one_keeps_both_ends(name, lines):
+    assert folded(name).splitlines() == lines
 
 
 def test_drawing_leaves_the_global_state_of_matplotlib_alone(tmp_path):

@@ -24,6 +24,7 @@ from rich.table import Table
 
 from mmdclpp import __version__
 from mmdclpp.errors import UserError
+from mmdclpp.utils.files import write_whole
 
 T = TypeVar('T')
 _ROOT = Path(__file__).resolve().parents[2]
@@ -186,13 +187,7 @@ def write_json(args: argparse.Namespace, results: object) -> None:
         return
     flags = {name: value for name, value in vars(args).items() if name not in ('json', 'plot')}
     report = {**_provenance(), 'flags': flags, 'results': results}
-    path = args.json
-    draft = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        draft.write_text(json.dumps(report, indent=2, allow_nan=False) + '\n', encoding='utf-8')
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_whole(args.json, json.dumps(report, indent=2, allow_nan=False) + '\n')
 
 
 def _provenance() -> Dict[str, object]:

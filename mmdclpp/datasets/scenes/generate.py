@@ -15,6 +15,7 @@ from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mmdclpp.errors import UserError
+from mmdclpp.utils.files import write_whole
 
 from .scene import CLASSES, PALETTE, draw_scene
 
@@ -70,7 +71,7 @@ def generate_scenes(
     if _read_record(root) == dict(record, complete=True):
         return root
     _clear(root)
-    _write_json(root / _RECORD, dict(record, complete=False))
+    write_whole(root / _RECORD, json.dumps(dict(record, complete=False)))
     with Progress(
         TextColumn('drawing scenes'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), disable=not progress
     ) as bar:
@@ -82,9 +83,9 @@ def generate_scenes(
             for found in _map(partial(_write_scene, root, split, size, seed), count, workers):
                 objects.append(found)
                 bar.advance(task)
-            (root / 'annotations').mkdir(exist_ok=True)
-            _write_json(root / 'annotations' / f'instances_{split}.json', _coco(split, size, objects))
-    _write_json(root / _RECORD, dict(record, complete=True))
+            annotations = json.dumps(_coco(split, size, objects))
+            write_whole(root / 'annotations' / f'instances_{split}.json', annotations)
+    write_whole(root / _RECORD, json.dumps(dict(record, complete=True)))
     return root
 
 
@@ -131,13 +132,6 @@ def _read_record(root):
         return json.loads((root / _RECORD).read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return None
-
-
-def _write_json(path, content):
-    """Write through a neighbour, so that the name never stands for half a file."""
-    draft = path.with_suffix('.tmp')
-    draft.write_text(json.dumps(content))
-    draft.replace(path)
 
 
 def _clear(root):

@@ -1,3 +1,4 @@
+from .feature_map import FeatureMap
 from .pretrained import Pretrained, load_part
 
-__all__ = ['Pretrained', 'load_part']
+__all__ = ['FeatureMap', 'Pretrained', 'load_part']

@@ -88,13 +88,18 @@ def load_part(module: nn.Module, checkpoint: str, prefix: str = 'backbone.', map
             module is missing, one too many, or of another shape.
     """
     state_dict = _strip(_read_state_dict(checkpoint, map_location), prefix)
+    own = module.state_dict().keys()
+    if not own & state_dict.keys():
+        raise UserError(
+            f'{checkpoint} holds no weights of a {type(module).__name__}: it has the keys {_first(state_dict, 3)}, '
+            f'but {_first(own, 2)} are needed, plain or after {prefix!r}: give a checkpoint with this backbone'
+        )
     misshaped = []
     try:
         missing, unexpected = module.load_state_dict(state_dict, strict=False)
     except RuntimeError as error:  # torch reports shapes by an exception even when not strict
         misshaped = re.findall(r'size mismatch for (\S+):', str(error))
-        expected = module.state_dict().keys()
-        missing, unexpected = expected - state_dict.keys(), state_dict.keys() - expected
+        missing, unexpected = own - state_dict.keys(), state_dict.keys() - own
     problems = {'missing': missing, 'unexpected': unexpected, 'of another shape': misshaped}
     if any(problems.values()):
         parts = [f'{len(keys)} {kind} ({_first(keys)})' for kind, keys in problems.items() if keys]
@@ -111,6 +116,8 @@ def _read_state_dict(checkpoint: str, map_location: str) -> Dict[str, Tensor]:
     except FileNotFoundError as error:
         raise UserError(f'model.init_cfg.checkpoint={checkpoint!r} does not exist: give a checkpoint file') from error
     except Exception as error:  # whatever unpickling a foreign file may raise
+        if '://' in checkpoint:
+            raise UserError(f'{checkpoint} cannot be downloaded ({error}): give a file that is here') from error
         raise UserError(f'{checkpoint} is not a readable checkpoint: give a file that torch.save wrote') from error
     state_dict = content.get('state_dict', content) if isinstance(content, dict) else {}
     if not state_dict or not all(isinstance(value, Tensor) for value in state_dict.values()):
@@ -124,6 +131,6 @@ def _strip(state_dict: Dict[str, Tensor], prefix: str) -> Dict[str, Tensor]:
     return part or dict(state_dict)
 
 
-def _first(keys, count: int = 20) -> str:
+def _first(keys, count: int = 5) -> str:
     keys = sorted(keys)
     return ', '.join(keys[:count]) + (', ...' if len(keys) > count else '')

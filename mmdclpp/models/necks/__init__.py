@@ -1,4 +1,5 @@
 from .densecl_plusplus_neck import DenseCLPlusPlusNeck
+from .feature_batch_norm import FeatureBatchNorm
 from .projector import MLPProjector
 
-__all__ = ['DenseCLPlusPlusNeck', 'MLPProjector']
+__all__ = ['DenseCLPlusPlusNeck', 'FeatureBatchNorm', 'MLPProjector']

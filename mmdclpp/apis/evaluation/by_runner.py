@@ -1,0 +1,142 @@
+"""Evaluations by the mm* runners: a linear probe with augmentation, and segmentation."""
+
+from typing import Any, Dict
+
+import torch
+from mmengine.config import Config
+
+from mmdclpp.apis.evaluation.data import DataSource
+from mmdclpp.apis.evaluation.job import Job
+from mmdclpp.apis.evaluation.resize import PUBLISHED_CROP, set_crop_size, set_image_size
+from mmdclpp.apis.training import train
+from mmdclpp.errors import UserError
+from mmdclpp.models.backbones.features import extract_features
+from mmdclpp.registry import DATASETS
+
+_NEVER = 10**9
+# By the name of a data set: what the segmentation configs call it, its class in mmseg, and how many classes it has.
+_SEGMENTATION_DATA = {
+    'VOC2012': ('voc12', dict(type='PascalVOCDataset'), 21),
+    'voc_seg': ('voc12', dict(type='PascalVOCDataset'), 21),
+    'COCO objects': ('cocoobjects', dict(type='CocoObjectsDataset', _scope_='mmdclpp'), 81),
+    'COCO-Stuff 164k': ('cocostuff164k', dict(type='COCOStuffDataset'), 171),
+}
+# What makes a backbone dense: such keys of the benchmark's backbone go to the evaluated one.
+_DENSE_KEYS = ('img_size', 'out_type', 'out_indices', 'strides', 'dilations')
+
+
+def linear_with_augmentation(job: Job) -> Dict[str, Any]:
+    """fnc's linear evaluation: augmented crops, 90 epochs."""
+    cfg = job.config(f'benchmarks/linear/vit-s16_{"voc07" if job.data.name.lower().startswith("voc") else "coco"}.py')
+    for split, loader in (('train', cfg.train_dataloader), ('test', cfg.val_dataloader)):
+        loader.dataset.update(job.data.options(split))
+        loader.dataset.pipeline = set_image_size(loader.dataset.pipeline, job.image_size)
+    classes = DATASETS.build(cfg.val_dataloader.dataset).metainfo['classes']
+    cfg.model.backbone = job.source.backbone
+    cfg.model.aggregate = job.source.aggregate
+    cfg.model.data_preprocessor.update(job.source.normalise)
+    # The learning rate of the config counts classes, over which our loss is a mean.
+    cfg.optim_wrapper.optimizer.lr *= len(classes) / cfg.model.head.num_classes
+    cfg.model.head.update(in_channels=_channels(job), num_classes=len(classes))
+    cfg.val_evaluator.classwise = True
+    metrics = {key.split('/')[-1]: value for key, value in _measure(cfg, job).items()}
+    per_class = [{'class': name, 'AP': metrics.pop(f'AP_{name}')} for name in classes]
+    return dict(metrics=metrics, per_class=per_class, settings=dict(image_size=job.image_size, **_schedule(cfg)))
+
+
+def linear_segmentation(job: Job) -> Dict[str, Any]:
+    """A linear layer on frozen features of whole images, 1,000 iterations."""
+    cfg = job.config('benchmarks/quick/linear_segmentation.py')
+    size = job.options.segmentation_size or 2 * job.image_size
+    _, dataset, num_classes = _SEGMENTATION_DATA[job.data.name]
+    for split, loader in (('train', cfg.train_dataloader), ('test', cfg.val_dataloader)):
+        loader.dataset.update(**dataset, **job.data.options(split))
+        loader.dataset.pipeline = set_image_size(loader.dataset.pipeline, size)
+    cfg.model.data_preprocessor.size = (size, size)
+    cfg.model.backbone.backbone = job.source.backbone
+    channels = _channels(job)
+    cfg.model.decode_head.update(in_channels=channels, channels=channels, num_classes=num_classes)
+    return _segment(cfg, job, size)
+
+
+def fcn_segmentation(job: Job) -> Dict[str, Any]:
+    """All weights trained with an FCN head: DenseCL's protocol on VOC."""
+    return _fine_tuned(job, 'fcn')
+
+
+def upernet_segmentation(job: Job) -> Dict[str, Any]:
+    """All weights trained with UPerNet."""
+    return _fine_tuned(job, 'upernet')
+
+
+def _fine_tuned(job: Job, head: str) -> Dict[str, Any]:
+    backbone = job.source.backbone
+    kind = backbone['type'].split('.')[-1]
+    family = {'VisionTransformer': 'vit-s16', 'ResNet': 'r50'}.get(kind)
+    if head == 'upernet' and family is None:
+        raise UserError(f'upernet: which feature maps of {kind} it should take is not known: leave this task out')
+    cfg = job.config(f'benchmarks/segmentation/{family or "vit-s16"}_{head}_{_config_name(job.data)}.py')
+    _place_data(cfg, job)
+    size = job.options.segmentation_size or PUBLISHED_CROP
+    set_crop_size(cfg, size)
+    if family is None:
+        # In the form in which it was pretrained; timm interpolates a position embedding at run time.
+        cfg.model.backbone = dict(type='FeatureMap', _scope_='mmdclpp', backbone=backbone)
+        cfg.model.init_cfg.part = 'backbone.backbone'
+    else:
+        dense = {key: value for key, value in cfg.model.backbone.items() if key in _DENSE_KEYS}
+        cfg.model.backbone = {**backbone, **dense}
+    return _segment(cfg, job, size)
+
+
+def _config_name(data: DataSource) -> str:
+    """What the segmentation configs call a data set."""
+    if data.name == 'VOC2012' and (data.root / 'ImageSets/Segmentation/aug.txt').is_file():
+        return 'voc12aug'
+    return _SEGMENTATION_DATA[data.name][0]
+
+
+def _place_data(cfg: Config, job: Job) -> None:
+    """Point the data sets of a config, which lie below ``data/``, to where they are."""
+    for split, loader in (('train', cfg.train_dataloader), ('test', cfg.val_dataloader)):
+        for dataset in loader.dataset.get('datasets', [loader.dataset]):
+            if job.data.full:
+                dataset.data_root = str(job.options.data_root / dataset.data_root.removeprefix('data/')) + '/'
+            else:
+                dataset.update(job.data.options(split))
+
+
+def _channels(job: Job) -> int:
+    """The width of the backbone's features."""
+    side = job.source.image_size
+    with torch.no_grad():
+        return extract_features(job.backbone.cpu(), torch.zeros(1, 3, side, side)).positions.shape[2]
+
+
+def _segment(cfg: Config, job: Job, size: int) -> Dict[str, Any]:
+    """Train and measure a segmentation config whose model and data are set."""
+    normalise = dict(job.source.normalise)
+    normalise['bgr_to_rgb'] = normalise.pop('to_rgb')
+    cfg.model.data_preprocessor.update(normalise)
+    metrics = _measure(cfg, job)
+    return dict(metrics=metrics, settings=dict(crop_size=size, **_schedule(cfg)))
+
+
+def _measure(cfg: Config, job: Job) -> Dict[str, float]:
+    """Train a config from where it stopped, and measure the result once."""
+    cfg.model.init_cfg.checkpoint = str(job.weights)
+    cfg.train_cfg.val_begin = _NEVER  # measured once, below: also if only that was interrupted
+    cfg.custom_hooks = [dict(type='ProgressHook', _scope_='mmdclpp', label='      ')]
+    cfg.log_level = 'ERROR'
+    runner = train(cfg, work_dir=str(job.folder), resume=True, seed=job.options.seed, launcher=job.options.launcher)
+    return {key: float(value) for key, value in runner.val().items()}
+
+
+def _schedule(cfg: Config) -> Dict[str, Any]:
+    length = {key: cfg.train_cfg[key] for key in ('max_epochs', 'max_iters') if key in cfg.train_cfg}
+    return dict(
+        **length,
+        batch_size=cfg.train_dataloader.batch_size,
+        optimizer=cfg.optim_wrapper.optimizer.type,
+        learning_rate=cfg.optim_wrapper.optimizer.lr,
+    )

@@ -1,0 +1,62 @@
+"""What every evaluation is given."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+from mmengine.config import Config
+from torch import nn
+
+from mmdclpp.apis._runner import load_config
+from mmdclpp.apis.evaluation.data import DataSource
+from mmdclpp.apis.evaluation.source import ModelSource
+from mmdclpp.utils.paths import config_path
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the user chose for all evaluations; see :func:`mmdclpp.apis.evaluate`."""
+
+    data_root: Path
+    cache_dir: Path
+    image_size: Optional[int] = None
+    segmentation_size: Optional[int] = None
+    batch_size: int = 64
+    num_workers: int = 4
+    seed: int = 0
+    launcher: str = 'none'
+    cfg_options: Dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One evaluation of one model on one data set.
+
+    Attributes:
+        source (ModelSource): What the model is.
+        backbone (nn.Module): Built, with its weights, on the CPU.
+        fingerprint (str): What distinguishes its features from those of other models.
+        weights (Path): The backbone's weights by themselves.
+        data (DataSource): The data.
+        folder (Path): Where the evaluation may write.
+        options (Options): The user's choices.
+    """
+
+    source: ModelSource
+    backbone: nn.Module
+    fingerprint: str
+    weights: Path
+    data: DataSource
+    folder: Path
+    options: Options
+
+    @property
+    def image_size(self) -> int:
+        """The side of images for classification, in px: as in pretraining, unless chosen."""
+        return self.options.image_size or self.source.image_size
+
+    def config(self, name: str) -> Config:
+        """A shipped config with the user's ``cfg_options``."""
+        # Formatting a config for its dumps would cost seconds a run.
+        cfg = Config.fromfile(config_path(name), format_python_code=False)
+        return load_config(cfg, self.options.cfg_options)

@@ -1,0 +1,76 @@
+"""Multi-label evaluations on features that are extracted once: linear and k-NN."""
+
+from typing import Any, Dict, List, NamedTuple, Tuple
+
+from mmengine.device import get_device
+from mmpretrain.models import ClsDataPreprocessor
+from torch import Tensor
+
+from mmdclpp.apis.evaluation.job import Job
+from mmdclpp.apis.evaluation.resize import set_image_size
+from mmdclpp.evaluation.features import extract_image_features, multi_label_targets
+from mmdclpp.evaluation.knn import knn_scores
+from mmdclpp.evaluation.linear_fit import fit_linear
+from mmdclpp.evaluation.multi_label import multi_label_figures, per_class_table
+from mmdclpp.registry import DATASETS
+
+K = 20  # prior: DINO's k-NN evaluation
+TEMPERATURE = 0.07  # prior: DINO
+
+
+class _Features(NamedTuple):
+    train: Tuple[Tensor, Tensor]
+    test: Tuple[Tensor, Tensor]
+    classes: List[str]
+
+
+def linear_on_features(job: Job) -> Dict[str, Any]:
+    """A linear classifier on cached features; learning rate and weight decay by a held-out part of train."""
+    data = _features(job)
+    fit = fit_linear(*data.train, data.test[0], seed=job.options.seed)
+    settings = dict(learning_rate=fit.learning_rate, weight_decay=fit.weight_decay)
+    return _result(job, fit.scores, data, settings, sweep=fit.sweep)
+
+
+def knn_on_features(job: Job) -> Dict[str, Any]:
+    """A weighted vote of the k nearest training images, by cosine similarity."""
+    data = _features(job)
+    scores = knn_scores(*data.train, data.test[0], k=K, temperature=TEMPERATURE)
+    return _result(job, scores, data, dict(k=K, temperature=TEMPERATURE))
+
+
+def _features(job: Job) -> _Features:
+    """Features and targets of both splits, from the cache as far as they are there."""
+    config = job.config('benchmarks/linear/vit-s16_coco.py')
+    pipeline = set_image_size(config.val_dataloader.dataset.pipeline, job.image_size)
+    device = get_device()
+    backbone = job.backbone.to(device)
+    preprocessor = ClsDataPreprocessor(**job.source.normalise).to(device)
+    splits = {}
+    for split in ('train', 'test'):
+        dataset = DATASETS.build(dict(type='CocoMultiLabel', **job.data.options(split), pipeline=pipeline))
+        features = extract_image_features(
+            backbone,
+            preprocessor,
+            dataset,
+            batch_size=job.options.batch_size,
+            num_workers=job.options.num_workers,
+            cache_dir=job.options.cache_dir,
+            fingerprint=job.fingerprint,
+            label=f'      {split} features',
+        )
+        splits[split] = (features.aggregate(job.source.aggregate).to(device), multi_label_targets(dataset).to(device))
+    return _Features(**splits, classes=list(dataset.metainfo['classes']))
+
+
+def _result(job: Job, scores: Tensor, data: _Features, settings: Dict[str, Any], **more) -> Dict[str, Any]:
+    scores, targets = scores.cpu().numpy(), data.test[1].cpu().numpy()
+    # VOC2007 has its own definition of average precision.
+    protocol = 'voc' if job.data.name.lower().startswith('voc') else 'coco'
+    size = dict(image_size=job.image_size, train_images=len(data.train[0]), test_images=len(targets))
+    return dict(
+        metrics=multi_label_figures(scores, targets, protocol=protocol),
+        per_class=per_class_table(scores, targets, classes=data.classes),
+        settings={**settings, **size},
+        **more,
+    )

@@ -1,0 +1,165 @@
+"""What an evaluation reads from a checkpoint."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmpretrain.models import MAEViT, MoCoV3ViT
+
+from mmdclpp.apis.evaluation.source import read_sources
+from mmdclpp.errors import UserError
+from mmdclpp.models.backbones.features import extract_features
+from mmdclpp.registry import MODELS
+from mmdclpp.utils.paths import config_path
+
+DEMO = 'densecl_pp/vit-demo_scenes.py'
+
+
+def write(path, config=DEMO, seed=3, options=None, **changes):
+    """A checkpoint as a runner writes it, of a model with random weights."""
+    cfg = Config.fromfile(config_path(config), format_python_code=False)
+    cfg.merge_from_dict(options or {})
+    model = MODELS.build(cfg.model)
+    content = dict(meta=dict(cfg=cfg.pretty_text, seed=seed), state_dict=model.state_dict())
+    torch.save({**content, **changes}, path)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ('config', 'options', 'name', 'pair_feature'),
+    [
+        ('simclr/vit-demo_scenes.py', {}, 'SimCLR', None),
+        ('densecl/vit-demo_scenes.py', {}, 'DenseCL', 'backbone'),
+        (DEMO, {'model.dense_head.pair_feature': 'projection'}, 'DenseCL++', 'projection'),
+        ('densecl_pp/vit-mini_star_photos.py', {}, 'DenseCL++*', 'backbone'),
+        (DEMO, {'model.dense_head.negatives': [dict(type='AllNegatives')]}, 'DenseCL++ (All)', 'backbone'),
+    ],
+)
+def test_a_pretraining_checkpoint_tells_all_that_its_evaluation_needs(tmp_path, config, options, name, pair_feature):
+    (source,) = read_sources([write(tmp_path / 'a.pth', config, options=options)])
+    assert (source.name, source.pair_feature) == (name, pair_feature)
+    assert (source.arch, source.aggregate, source.image_size, source.seed) == ('ViT 128×4/8', 'gap', 48, 3)
+    assert source.normalise == dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
+
+
+def test_the_backbone_built_is_the_checkpoints_bit_for_bit(tmp_path):
+    path = write(tmp_path / 'a.pth')
+    expected = torch.load(path)['state_dict']
+    state = read_sources([path])[0].build().state_dict()
+    assert state and all(torch.equal(value, expected[f'backbone.{key}']) for key, value in state.items())
+
+
+def test_random_takes_the_first_checkpoints_architecture_and_its_own_seed(tmp_path):
+    first, again, other, trained = read_sources(['random:1', 'random:1', 'random', write(tmp_path / 'a.pth')])
+    assert (first.name, first.seed, first.arch) == ('random', 1, trained.arch)
+    fingerprints = [source.fingerprint(source.build()) for source in (first, again, other, trained)]
+    assert fingerprints[0] == fingerprints[1] and len(set(fingerprints)) == 3
+
+
+def test_the_users_choices_come_before_the_checkpoints(tmp_path):
+    path = write(tmp_path / 'a.pth')
+    sources = read_sources([path, path], names=['mine', 'yours'], aggregate='cls')
+    assert [(source.name, source.aggregate) for source in sources] == [('mine', 'cls'), ('yours', 'cls')]
+
+
+def test_a_config_serves_a_checkpoint_that_holds_none(tmp_path):
+    path = write(tmp_path / 'a.pth', meta={})
+    (source,) = read_sources([path], config=str(config_path(DEMO)))
+    assert source.name == 'DenseCL++'
+    source.build()
+
+
+@pytest.mark.parametrize(
+    ('kind', 'pretraining'), [(MAEViT, dict(mask_ratio=0.6)), (MoCoV3ViT, dict(stop_grad_conv1=True, norm_eval=True))]
+)
+def test_mmpretrains_pretraining_vits_become_plain_ones_with_the_same_weights(tmp_path, kind, pretraining):
+    arch = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=32)
+    vit = dict(type=kind.__name__, arch=arch, img_size=32, patch_size=8, **pretraining)
+    backbone = kind(**{key: value for key, value in vit.items() if key != 'type'})
+    torch.nn.init.normal_(backbone.cls_token)
+    text = f"default_scope = 'mmpretrain'\nmodel = dict(type='MAE', backbone={vit!r})"
+    state = {f'backbone.{key}': value for key, value in backbone.state_dict().items()}
+    torch.save(dict(meta=dict(cfg=text), state_dict=state), tmp_path / 'a.pth')
+    built = read_sources([str(tmp_path / 'a.pth')])[0].build()
+    features = extract_features(built, torch.rand(1, 3, 32, 32))
+    assert features.positions.shape == (1, 16, 24) and features.cls is not None
+
+
+def test_a_timm_model_comes_with_its_own_normalisation_and_size(tmp_path):
+    import timm
+
+    model = timm.create_model('vit_tiny_patch16_224')
+    torch.save(model.state_dict(), tmp_path / 'timm.pth')
+    (source,) = read_sources([str(tmp_path / 'timm.pth')], backbone='timm:vit_tiny_patch16_224')
+    assert source.normalise == dict(mean=[127.5] * 3, std=[127.5] * 3, to_rgb=True) and source.image_size == 224
+    backbone = source.build()
+    torch.testing.assert_close(backbone.timm_model.pos_embed, model.pos_embed)
+    assert extract_features(backbone, torch.rand(1, 3, 64, 64)).grid == (4, 4)
+
+
+def truncated(path):
+    write(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+BAD = {
+    'missing': (lambda path: None, 'does not exist'),
+    'empty': (lambda path: path.write_bytes(b''), 'cut off or no checkpoint'),
+    'truncated': (truncated, 'cut off or no checkpoint'),
+    'without config': (
+        lambda path: write(path, meta={}),
+        'does not hold the config of its model: name it with --config',
+    ),
+    'with a broken config': (lambda path: write(path, meta=dict(cfg='model = (')), 'its own config cannot be read'),
+    'of another kind': (
+        lambda path: write(path, meta=dict(cfg="model = dict(type='X')")),
+        'has no model.backbone to evaluate',
+    ),
+    'without backbone weights': (
+        lambda path: write(path, state_dict={'neck.weight': torch.zeros(2)}),
+        'holds no weights of a VisionTransformer: it has the keys neck.weight',
+    ),
+    'of another architecture': (
+        lambda path: write(path, state_dict=MODELS.build(dict(type='ResNet', depth=18)).state_dict()),
+        'holds no weights of a VisionTransformer',
+    ),
+    'of a deeper network': (
+        lambda path: write(path, meta=dict(cfg=text_of_a_deeper_network())),
+        'does not fit VisionTransformer, keys: 12 missing',
+    ),
+}
+
+
+def text_of_a_deeper_network():
+    cfg = Config.fromfile(config_path(DEMO), format_python_code=False)
+    cfg.model.backbone.arch.num_layers = 5
+    return cfg.pretty_text
+
+
+@pytest.mark.parametrize('kind', BAD)
+def test_a_wrong_checkpoint_is_refused_in_one_line_that_names_it(tmp_path, kind):
+    make, message = BAD[kind]
+    path = tmp_path / 'bad.pth'
+    make(path)
+    with pytest.raises(UserError, match=message) as error:
+        read_sources([str(path)])[0].build()
+    assert 'bad.pth' in str(error.value) and '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (dict(models=[]), 'models: none given'),
+        (dict(models=['random']), 'random: of which architecture'),
+        (dict(models=['random:x'], config='CONFIG'), "random:x: 'x' is no seed"),
+        (dict(models=[], backbone='vit'), "backbone='vit' is unknown: write timm:NAME"),
+        (dict(models=['random'], backbone='timm:vit_tini_patch16_224'), "did you mean 'vit_tiny_patch16_224'"),
+        (dict(models=['random'], backbone='mmpretrain:nothing'), "mmpretrain has no model 'nothing'"),
+        (dict(models=['random'], config='CONFIG', backbone='timm:resnet18'), 'both name the architecture'),
+        (dict(models=['random'], config='CONFIG', names=['a', 'b']), 'names: 2 given for 1 models'),
+        (dict(models=['random'], config='CONFIG', aggregate='max'), "aggregate='max' is unknown"),
+    ],
+)
+def test_a_wrong_argument_is_refused_with_the_remedy(arguments, message):
+    arguments = {key: str(config_path(DEMO)) if value == 'CONFIG' else value for key, value in arguments.items()}
+    with pytest.raises(UserError, match=message):
+        read_sources(**arguments)

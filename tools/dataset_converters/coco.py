@@ -1,0 +1,41 @@
+"""Prepare COCO 2017: images, annotations, masks of objects, COCO-Stuff. Run again, it goes on where it stopped."""
+
+import argparse
+from pathlib import Path
+
+from _arguments import add_common_arguments
+
+from mmdclpp.apis._cli import run_tool
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_common_arguments(parser)
+    tasks, splits = ['images', 'instances', 'objects', 'stuff'], ['train', 'val']
+    parser.add_argument(
+        '--tasks', nargs='+', choices=tasks, default=tasks, help='what is wanted, with all that it needs (default: all)'
+    )
+    parser.add_argument('--splits', nargs='+', choices=splits, default=splits, help='(default: both)')
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = parse_args()
+    from mmdclpp.datasets import preparation
+
+    if args.dry_run:
+        archives = preparation.coco_archives(args.tasks, args.splits)
+        print(preparation.describe(archives, Path(args.data_root).expanduser(), args.delete_archives))
+        return 0
+    preparation.prepare_coco(
+        args.data_root, args.tasks, args.splits, args.download, args.mirror, args.delete_archives, args.workers
+    )
+    if args.verify is None:
+        return 0
+    checks = preparation.verify_coco(args.data_root, args.tasks, args.splits, args.verify == 'full', args.workers)
+    print(preparation.report(checks))
+    return int(not preparation.passed(checks))
+
+
+if __name__ == '__main__':
+    run_tool(main)

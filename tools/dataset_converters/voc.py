@@ -1,0 +1,41 @@
+"""Prepare PASCAL VOC 2007 and 2012, with SBD's additional masks. Run again, it goes on where it stopped."""
+
+import argparse
+from pathlib import Path
+
+from _arguments import add_common_arguments
+
+from mmdclpp.apis._cli import run_tool
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_common_arguments(parser)
+    years = ['2007', '2012']
+    parser.add_argument('--years', nargs='+', choices=years, default=years, help='(default: both)')
+    parser.add_argument(
+        '--no-aug', dest='aug', action='store_false', help="without SBD's masks, which make VOC2012 VOC2012Aug"
+    )
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = parse_args()
+    from mmdclpp.datasets import preparation
+
+    if args.dry_run:
+        archives = preparation.voc_archives(args.years, args.aug)
+        print(preparation.describe(archives, Path(args.data_root).expanduser(), args.delete_archives))
+        return 0
+    preparation.prepare_voc(
+        args.data_root, args.years, args.aug, args.download, args.mirror, args.delete_archives, args.workers
+    )
+    if args.verify is None:
+        return 0
+    checks = preparation.verify_voc(args.data_root, args.years, args.aug, args.verify == 'full', args.workers)
+    print(preparation.report(checks))
+    return int(not preparation.passed(checks))
+
+
+if __name__ == '__main__':
+    run_tool(main)
