@@ -1,107 +1,137 @@
-"""The figures of multi-label classification, as pure functions.
+"""All figures of a multi-label evaluation, as pure functions.
 
 Scores and targets have the shape ``(images, classes)``. Targets are 1, 0 or -1,
 where -1 means that the entry is ignored.
 """
 
-from typing import Dict
+from typing import Dict, List, Optional, Sequence, Union
 
 import numpy as np
 from numpy import ndarray
 
+from mmdclpp.errors import UserError
 
-def average_precision(scores: ndarray, targets: ndarray) -> ndarray:
-    """Area under the precision-recall curve of each class.
-
-    The step-wise sum over the distinct scores, ``sum_n (R_n - R_{n-1}) P_n``, without
-    interpolation: images with equal scores enter together, so their order is
-    immaterial. Equals scikit-learn's ``average_precision_score``.
-
-    Args:
-        scores (ndarray): Shape ``(N, C)``, any monotone scale.
-        targets (ndarray): Shape ``(N, C)``.
-
-    Returns:
-        ndarray: Shape ``(C,)``, in [0, 1], NaN for classes without a positive image.
-    """
-    return np.array([_average_precision(*column) for column in zip(scores.T, targets.T)])
+from .average_precision import average_precision, voc_average_precision
+from .precision_recall import (
+    class_counts,
+    class_precision_recall_f1,
+    mean_defined,
+    precision_recall_f1,
+    predict_above,
+    predict_top,
+)
 
 
-def _average_precision(scores: ndarray, targets: ndarray) -> float:
-    scores, targets = scores[targets >= 0], targets[targets >= 0]
-    num_positives = np.count_nonzero(targets)
-    if num_positives == 0:
-        return np.nan
-    order = np.argsort(-scores, kind='stable')
-    scores, targets = scores[order], targets[order]
-    last_of_tie = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
-    true_positives = np.cumsum(targets, dtype=np.float64)[last_of_tie]
-    precision = true_positives / (last_of_tie + 1)
-    recall_gain = np.diff(true_positives, prepend=0) / num_positives
-    return float(recall_gain @ precision)
-
-
-def predict_above(scores: ndarray, threshold: float = 0.5) -> ndarray:
-    """The entries with a score of at least ``threshold``, a boolean array like ``scores``."""
-    return scores >= threshold
-
-
-def predict_top(scores: ndarray, targets: ndarray, k: int = 3) -> ndarray:
-    """The ``k`` classes with the highest scores in each image, a boolean array like ``scores``.
-
-    Ignored classes take no place among the ``k``. Of equal scores, the class with
-    the lower index comes first. Where fewer than ``k`` classes are not ignored, all
-    of them are predicted.
-    """
-    candidates = np.where(targets >= 0, scores, -np.inf)
-    top = np.argsort(-candidates, axis=1, kind='stable')[:, :k]
-    predicted = np.zeros(scores.shape, dtype=bool)
-    np.put_along_axis(predicted, top, True, axis=1)
-    return predicted
-
-
-def precision_recall_f1(predicted: ndarray, targets: ndarray) -> Dict[str, float]:
-    """Precision, recall and F1 over classes ("C") and overall ("O").
+def multi_label_figures(
+    scores: ndarray,
+    targets: ndarray,
+    threshold: float = 0.5,
+    topk: int = 3,
+    classes: Optional[Sequence[str]] = None,
+    protocol: str = 'coco',
+) -> Dict[str, float]:
+    """All figures of a multi-label evaluation.
 
     Args:
-        predicted (ndarray): Booleans, shape ``(N, C)``.
+        scores (ndarray): Shape ``(N, C)``.
         targets (ndarray): Shape ``(N, C)``.
+        threshold (float): A class is predicted from this score on. Defaults to 0.5.
+        topk (int): And, for the second set, if it is among so many. Defaults to 3.
+        classes (Sequence[str], optional): Names of the classes; with them the result has each class's average
+            precision too. Defaults to None.
+        protocol (str): Which average precision. Defaults to 'coco'.
+
+            - ``'coco'``: :func:`average_precision`, as usual for COCO's 80 classes.
+            - ``'voc'``: VOC2007's, over eleven points, and beside it the area that VOC takes since 2010.
 
     Returns:
-        dict: Values in [0, 1]; 0 where the denominator is 0.
+        dict: In percent.
 
-        - ``CP``, ``CR``: precision and recall of each class that has a positive
-          image, averaged over those classes (NaN if there is none).
-        - ``CF1``: harmonic mean of ``CP`` and ``CR``, as usual in the multi-label
-          literature.
-        - ``macro_F1``: the mean of those classes' F1, scikit-learn's
-          ``average='macro'``.
-        - ``OP``, ``OR``, ``OF1``: from the counts of all classes together,
-          scikit-learn's ``average='micro'``.
+        - ``mAP``: average precision, mean over the classes that have a positive image; NaN if no class has one.
+        - ``mAP_area``: with ``protocol='voc'``, the same of the area.
+        - ``CP CR CF1 macro_F1 OP OR OF1``: :func:`precision_recall_f1` at the threshold, and of the ``topk`` classes,
+          ending in ``_top{topk}``.
+        - ``AP_{class}``: with ``classes``; what ``mAP`` is the mean of.
+
+    Raises:
+        UserError: If there is no image, a score is not finite, the shapes do not fit or the protocol is unknown.
     """
-    labelled, positive = targets >= 0, targets == 1
-    hits = (predicted & positive).sum(0)
-    num_predicted = (predicted & labelled).sum(0)
-    num_positives = positive.sum(0)
-    evaluated = num_positives > 0
-
-    precision = _ratio(hits, num_predicted)[evaluated]
-    recall = _ratio(hits, num_positives)[evaluated]
-    f1 = _ratio(2 * hits, num_predicted + num_positives)[evaluated]
-    class_precision, class_recall, macro_f1 = (
-        float(values.mean()) if len(values) else np.nan for values in (precision, recall, f1)
-    )
-    return dict(
-        CP=class_precision,
-        CR=class_recall,
-        CF1=float(_ratio(2 * class_precision * class_recall, class_precision + class_recall)),
-        macro_F1=macro_f1,
-        OP=float(_ratio(hits.sum(), num_predicted.sum())),
-        OR=float(_ratio(hits.sum(), num_positives.sum())),
-        OF1=float(_ratio(2 * hits.sum(), (num_predicted + num_positives).sum())),
-    )
+    _check(scores, targets, classes)
+    precision = _class_precision(scores, targets, protocol)
+    figures = dict(mAP=mean_defined(precision))
+    if protocol == 'voc':
+        figures['mAP_area'] = mean_defined(voc_average_precision(scores, targets, eleven_points=False))
+    figures.update(precision_recall_f1(predict_above(scores, threshold), targets))
+    at_top = precision_recall_f1(predict_top(scores, targets, topk), targets)
+    figures.update({f'{name}_top{topk}': value for name, value in at_top.items()})
+    figures.update({f'AP_{name}': value for name, value in zip(classes or (), precision)})
+    return {name: 100 * float(value) for name, value in figures.items()}
 
 
-def _ratio(numerator: ndarray, denominator: ndarray) -> ndarray:
-    """``numerator / denominator``, 0 where the denominator is 0."""
-    return np.where(denominator == 0, 0.0, numerator / np.where(denominator == 0, 1, denominator))
+def per_class_table(
+    scores: ndarray,
+    targets: ndarray,
+    threshold: float = 0.5,
+    classes: Optional[Sequence[str]] = None,
+    protocol: str = 'coco',
+) -> List[Dict[str, Union[str, float, int]]]:
+    """The figures of every class, a row each.
+
+    Args:
+        scores (ndarray): Shape ``(N, C)``.
+        targets (ndarray): Shape ``(N, C)``.
+        threshold (float): A class is predicted from this score on. Defaults to 0.5.
+        classes (Sequence[str], optional): Names of the classes. Defaults to None, which numbers them.
+        protocol (str): Which average precision, see :func:`multi_label_figures`. Defaults to 'coco'.
+
+    Returns:
+        List[dict]: ``class``, its name; ``AP``, ``precision``, ``recall`` and ``F1`` in percent; ``positives``, its
+        number of positive images. Without a positive image ``AP`` is NaN, and 0 is what has a denominator of 0.
+
+    Raises:
+        UserError: As :func:`multi_label_figures`.
+    """
+    _check(scores, targets, classes)
+    counts = class_counts(predict_above(scores, threshold), targets)
+    figures = dict(AP=_class_precision(scores, targets, protocol))
+    figures.update(zip(('precision', 'recall', 'F1'), class_precision_recall_f1(*counts)))
+    names = [str(c) for c in range(scores.shape[1])] if classes is None else classes
+    return [
+        {
+            'class': name,
+            **{key: 100 * float(values[c]) for key, values in figures.items()},
+            'positives': int(counts[2][c]),
+        }
+        for c, name in enumerate(names)
+    ]
+
+
+def check_protocol(protocol: str) -> str:
+    """Return the protocol, or raise a UserError if it is unknown."""
+    if protocol not in ('coco', 'voc'):
+        raise UserError(f"protocol={protocol!r} is unknown: use 'coco' or 'voc'")
+    return protocol
+
+
+def _class_precision(scores: ndarray, targets: ndarray, protocol: str) -> ndarray:
+    if check_protocol(protocol) == 'voc':
+        return voc_average_precision(scores, targets, eleven_points=True)
+    return average_precision(scores, targets)
+
+
+def _check(scores: ndarray, targets: ndarray, classes: Optional[Sequence[str]]) -> None:
+    if scores.shape != targets.shape:
+        raise UserError(
+            f'scores have the shape {scores.shape} (images, classes), but targets {targets.shape}: evaluate with the '
+            'data set that the classifier was made for'
+        )
+    if classes is not None and len(classes) != scores.shape[1]:
+        raise UserError(f'classes has {len(classes)} names, but there are scores of {scores.shape[1]} classes')
+    if len(scores) == 0:
+        raise UserError('there is no image to evaluate: the data set is empty; check its annotation file and indices')
+    broken = ~np.isfinite(scores).all(axis=1)
+    if broken.any():
+        raise UserError(
+            f'{broken.sum()} of {len(scores)} images have scores that are NaN or infinite: the classifier has '
+            'probably diverged; train it with a lower learning rate'
+        )

@@ -7,6 +7,7 @@ import pytest
 from .test_train import error_line
 
 TRAIN_STEP = 'tools/benchmarks/train_step.py'
+FEATURE_EXTRACTION = 'tools/benchmarks/feature_extraction.py'
 LOSS_COST = 'tools/benchmarks/loss_cost.py'
 SMALL = '--arch vit-s16 --size 32 --images 2 --iters 2 --warmup 1 --device cpu --dtype float32'.split()
 
@@ -46,6 +47,20 @@ def test_train_step_writes_what_it_measured_and_on_what(run, tmp_path):
     assert [row for row in rows if row in methods] == methods
     assert set(parts) <= set(rows)
     assert '4 views of 8 in the batch, the other processes simulated' in result.stdout
+
+
+def test_feature_extraction_writes_its_speed_beside_the_bare_backbone(run, tiny_coco, tmp_path):
+    sizes = '--device cpu --arch vit-s16 --count 3 --batch-size 2 --rounds 1 --warmup 1 --json results.json'
+    result = run(FEATURE_EXTRACTION, *sizes.split(), '--images', tiny_coco / 'images')
+    assert result.returncode == 0, result.stderr
+    cases = json.loads((tmp_path / 'results.json').read_text())['results']['vit-s16']
+    assert list(cases) == ['bare', 'extraction', 'loading alone']
+    for case in cases.values():
+        assert 0 < case['lower'] <= case['median'] <= case['upper']
+        assert case['to_bare'] == pytest.approx(case['median'] / cases['bare']['median'])
+    rows = [line.split('|')[2].strip() for line in result.stdout.splitlines() if line.startswith('| vit-s16')]
+    assert rows == list(cases)
+    assert 'features' not in result.stdout  # the extraction's own progress is kept off the table
 
 
 @pytest.mark.parametrize(

@@ -53,8 +53,10 @@ def test_a_mistake_in_every_process_is_told_once(run, classifier_config):
     [
         ('dist_train.sh', ['config.py'], 'CONFIG GPUS'),
         ('dist_test.sh', ['config.py', 'a.pth'], 'CONFIG CHECKPOINT GPUS'),
+        ('dist_evaluate.sh', ['a.pth'], 'CHECKPOINT GPUS'),
         ('slurm_train.sh', ['partition', 'job', 'config.py'], 'PARTITION JOB_NAME CONFIG WORK_DIR'),
         ('slurm_test.sh', [], 'PARTITION JOB_NAME CONFIG CHECKPOINT'),
+        ('slurm_evaluate.sh', ['partition', 'job'], 'PARTITION JOB_NAME CHECKPOINT'),
     ],
 )
 def test_missing_arguments_give_the_usage(run, script, arguments, usage):
@@ -80,6 +82,7 @@ def recorder(tmp_path):
     [
         ('train', 'my run', ['c.py', '--work-dir', 'my run']),
         ('test', 'my a.pth', ['c.py', 'my a.pth']),
+        ('evaluate', 'my b.pth', ['c.py', 'my b.pth']),
     ],
 )
 def test_slurm_gets_tasks_and_unsplit_arguments(run, repo, recorder, script, third, passed_on):
@@ -110,7 +113,11 @@ def test_nodes_meet_where_the_environment_says(run, recorder, environment, meeti
     assert lines[-4:] == ['my c.py', '--amp', '--launcher', 'pytorch']
 
 
-def test_dist_test_starts_so_many_processes_of_test(run, repo, recorder):
-    result = run('tools/dist_test.sh', 'c.py', 'my a.pth', 3, '--tta', PYTHON=str(recorder / 'python'))
-    expected = ['--nproc-per-node=3', str(repo / 'tools/test.py'), 'c.py', 'my a.pth', '--tta', '--launcher', 'pytorch']
-    assert result.stdout.splitlines()[-7:] == expected
+@pytest.mark.parametrize(
+    ('script', 'before', 'passed_on'),
+    [('test', ['c.py', 'my a.pth'], ['c.py', 'my a.pth']), ('evaluate', ['my a.pth'], ['my a.pth'])],
+)
+def test_dist_scripts_start_so_many_processes_of_their_tool(run, repo, recorder, script, before, passed_on):
+    result = run(f'tools/dist_{script}.sh', *before, 3, '--more', PYTHON=str(recorder / 'python'))
+    expected = ['--nproc-per-node=3', str(repo / f'tools/{script}.py'), *passed_on, '--more', '--launcher', 'pytorch']
+    assert result.stdout.splitlines()[-len(expected) :] == expected

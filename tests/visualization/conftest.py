@@ -1,9 +1,12 @@
+import itertools
+import sys
 from pathlib import Path
 from typing import Callable
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 
@@ -18,6 +21,35 @@ def images() -> list:
 def positions() -> torch.Tensor:
     """Dense features of two images on a grid of 3×4, some of them scaled like a trained backbone's."""
     return torch.randn(2, 12, 8, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 9)
+
+
+@pytest.fixture
+def drawn(monkeypatch, tmp_path) -> Callable[..., Figure]:
+    """Call ``chart(rows, out_png, ...)`` for the figure that it would save: ``drawn(chart, rows, ...)``."""
+
+    def draw(chart: Callable, rows: object, **kwargs) -> Figure:
+        figures = []
+        monkeypatch.setattr(sys.modules[chart.__module__], 'save_figure', lambda figure, _: figures.append(figure))
+        chart(rows, tmp_path / 'chart.png', **kwargs)
+        return figures[0]
+
+    return draw
+
+
+@pytest.fixture
+def laid_out() -> Callable[[Figure], None]:
+    """Assert that no panel, with its labels and texts, touches another, a title of the figure or a legend."""
+
+    def check(figure: Figure) -> None:
+        figure.draw_without_rendering()
+        titles = [figure._suptitle, figure._supxlabel, figure._supylabel]
+        parts = [*figure.axes, *figure.legends, *(title for title in titles if title is not None)]
+        for one, other in itertools.combinations(parts, 2):
+            assert not one.get_tightbbox().overlaps(other.get_tightbbox()), f'{one} lies on {other}'
+        for axes in figure.axes:
+            assert min(axes.bbox.width, axes.bbox.height) > 0.5 * figure.dpi, 'the panel is too small to read'
+
+    return check
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ _SEGMENTATION_DATA = {
     'COCO-Stuff 164k': ('cocostuff164k', dict(type='COCOStuffDataset'), 171),
 }
 # What makes a backbone dense: such keys of the benchmark's backbone go to the evaluated one.
-_DENSE_KEYS = ('img_size', 'out_type', 'out_indices', 'strides', 'dilations')
+_DENSE_KEYS = ('img_size', 'out_type', 'out_indices', 'strides', 'dilations', 'drop_path_rate')
 
 
 def linear_with_augmentation(job: Job) -> Dict[str, Any]:
@@ -55,6 +55,7 @@ def linear_segmentation(job: Job) -> Dict[str, Any]:
     cfg.model.data_preprocessor.size = (size, size)
     cfg.model.backbone.backbone = job.source.backbone
     channels = _channels(job)
+    cfg.model.neck.in_channels = channels
     cfg.model.decode_head.update(in_channels=channels, channels=channels, num_classes=num_classes)
     return _segment(cfg, job, size)
 
@@ -85,8 +86,26 @@ def _fine_tuned(job: Job, head: str) -> Dict[str, Any]:
         cfg.model.init_cfg.part = 'backbone.backbone'
     else:
         dense = {key: value for key, value in cfg.model.backbone.items() if key in _DENSE_KEYS}
+        if family == 'vit-s16' and 'out_indices' in dense:
+            depth = len(job.backbone.layers)
+            dense['out_indices'] = tuple(depth * quarter // 4 - 1 for quarter in (1, 2, 3, 4))
         cfg.model.backbone = {**backbone, **dense}
+    _set_width(cfg.model, _channels(job))
     return _segment(cfg, job, size)
+
+
+def _set_width(model: Dict[str, Any], width: int) -> None:
+    """Make the heads of a segmentor, written for a ViT-S or a ResNet-50, fit a backbone whose last map is so wide."""
+
+    def scaled(channels: Any) -> Any:
+        return [scaled(each) for each in channels] if isinstance(channels, (list, tuple)) else channels * width // last
+
+    published = model['decode_head']['in_channels']
+    last = published if isinstance(published, int) else published[-1]
+    for part in ('neck', 'decode_head', 'auxiliary_head'):
+        for key in ('in_channels', 'out_channels'):
+            if key in (model.get(part) or {}):
+                model[part][key] = scaled(model[part][key])
 
 
 def _config_name(data: DataSource) -> str:

@@ -16,6 +16,7 @@ from mmdclpp.registry import DATASETS
 
 K = 20  # prior: DINO's k-NN evaluation
 TEMPERATURE = 0.07  # prior: DINO
+THRESHOLD = 0.5
 
 
 class _Features(NamedTuple):
@@ -27,7 +28,7 @@ class _Features(NamedTuple):
 def linear_on_features(job: Job) -> Dict[str, Any]:
     """A linear classifier on cached features; learning rate and weight decay by a held-out part of train."""
     data = _features(job)
-    fit = fit_linear(*data.train, data.test[0], seed=job.options.seed)
+    fit = fit_linear(*data.train, data.test[0], seed=job.options.seed, label='      linear fit')
     settings = dict(learning_rate=fit.learning_rate, weight_decay=fit.weight_decay)
     return _result(job, fit.scores, data, settings, sweep=fit.sweep)
 
@@ -69,8 +70,8 @@ def _result(job: Job, scores: Tensor, data: _Features, settings: Dict[str, Any],
     protocol = 'voc' if job.data.name.lower().startswith('voc') else 'coco'
     size = dict(image_size=job.image_size, train_images=len(data.train[0]), test_images=len(targets))
     return dict(
-        metrics=multi_label_figures(scores, targets, protocol=protocol),
-        per_class=per_class_table(scores, targets, classes=data.classes),
+        metrics=multi_label_figures(scores, targets, THRESHOLD, protocol=protocol),
+        per_class=per_class_table(scores, targets, THRESHOLD, data.classes, protocol),
         settings={**settings, **size},
         **more,
     )
