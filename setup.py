@@ -52,7 +52,7 @@ setup(
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     python_requires='>=3.10,<3.13',
-    install_requires=['torch>=2.4', 'torchvision', 'timm>=1.0', 'numpy', 'matplotlib', 'Pillow', 'rich'],
+    install_requires=['torch>=2.4', 'torchvision', 'timm>=1.0', 'safetensors', 'numpy', 'matplotlib', 'Pillow', 'rich'],
     packages=find_packages(include=['mmdclpp', 'mmdclpp.*']),
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,

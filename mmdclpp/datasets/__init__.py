@@ -9,8 +9,9 @@ with contextlib.redirect_stdout(io.StringIO()):  # it prints that a package is m
     import mmpretrain.datasets  # noqa: F401
 
 from .coco_multi_label import CocoMultiLabel
+from .coco_objects import coco_objects_dataset
 from .load_image import LoadImage
 from .scenes import generate_scenes
 from .unlabelled_images import UnlabelledImages
 
-__all__ = ['CocoMultiLabel', 'LoadImage', 'UnlabelledImages', 'generate_scenes']
+__all__ = ['CocoMultiLabel', 'LoadImage', 'UnlabelledImages', 'coco_objects_dataset', 'generate_scenes']

@@ -52,5 +52,5 @@ def column(path: str, content: Dict[str, List[dict]], section: str, key: str) ->
 
 def check_first_image(path: str) -> None:
     """Raise a UserError if the first image of a list is not there, which tells a wrong folder early."""
-    if '://' not in path and not osp.isfile(path):
+    if '://' not in str(path) and not osp.isfile(path):
         raise UserError(f'data_prefix: the first image, {path}, does not exist: check data_root and data_prefix')

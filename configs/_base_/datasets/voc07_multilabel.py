@@ -17,3 +17,5 @@ val_dataloader = dict(
     )
 )
 test_dataloader = val_dataloader
+val_evaluator = dict(protocol='voc')  # average precision over eleven points, as VOC2007 defines it
+test_evaluator = val_evaluator

@@ -1,0 +1,24 @@
+"""Public data sets, brought into the layout that the configs expect, and verified."""
+
+from .archives import Archive, describe
+from .coco import coco_archives, prepare_coco, verify_coco, verify_object_masks
+from .object_masks import draw_objects, write_object_masks
+from .verification import Check, passed, report
+from .voc import prepare_voc, verify_voc, voc_archives
+
+__all__ = [
+    'Archive',
+    'Check',
+    'coco_archives',
+    'describe',
+    'draw_objects',
+    'passed',
+    'prepare_coco',
+    'prepare_voc',
+    'report',
+    'verify_coco',
+    'verify_object_masks',
+    'verify_voc',
+    'voc_archives',
+    'write_object_masks',
+]
