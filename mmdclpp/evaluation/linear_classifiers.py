@@ -1,6 +1,7 @@
 """Linear multi-label classifiers that learn from the same images at the same time."""
 
-from typing import NamedTuple, Sequence, Tuple
+import math
+from typing import List, NamedTuple, Sequence, Tuple
 
 import torch
 from mmengine.dist import is_main_process
@@ -26,13 +27,25 @@ class LinearClassifiers(NamedTuple):
     weight: Tensor
     bias: Tensor
 
-    def logits(self, features: Tensor) -> Tensor:
-        """The logits of features ``(N, D)``, shape ``(S, N, C)``."""
-        return torch.matmul(self.standardised(features), self.weight) + self.bias
-
     def standardised(self, features: Tensor) -> Tensor:
         """The features ``(N, D)`` with mean 0 and variance 1 over the training images."""
         return (features.to(self.mean) - self.mean) * self.scale
+
+    @property
+    def finite(self) -> Tensor:
+        """Which of them training left with finite weights, booleans of shape ``(S,)``."""
+        return (self.weight.isfinite() & self.bias.isfinite()).flatten(1).all(dim=1)
+
+    def scores(self, features: Tensor) -> Tensor:
+        """The probabilities of features ``(N, D)``, float64 of shape ``(S, N, C)``.
+
+        In float32 all logits above 17 would give 1, and average precision counts such ties.
+        """
+        return self.logits(self.standardised(features)).double().sigmoid_()
+
+    def logits(self, standardised: Tensor) -> Tensor:
+        """The logits of standardised features ``(N, D)``, shape ``(S, N, C)``."""
+        return torch.matmul(standardised, self.weight).add_(self.bias)
 
 
 @torch.no_grad()
@@ -73,19 +86,28 @@ def train_linear_classifiers(
     bias = mean.new_zeros(len(points), 1, num_classes)
     classifiers = LinearClassifiers(mean, (variance + floor).rsqrt(), weight, bias)
 
-    groups = [dict(params=[w], lr=rate, weight_decay=decay) for w, (rate, decay) in zip(weight, points)]
-    groups += [dict(params=[b], lr=rate) for b, (rate, _) in zip(bias, points)]
+    weights, biases = weight.unbind(), bias.unbind()
+    groups = [dict(params=[w], lr=rate, weight_decay=decay) for w, (rate, decay) in zip(weights, points)]
+    groups += [dict(params=[b], lr=rate) for b, (rate, _) in zip(biases, points)]
     optimizer = torch.optim.SGD(groups, momentum=0.9, nesterov=True)
-    steps = epochs * -(-len(features) // batch_size)
+    steps = epochs * math.ceil(len(features) / batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     with ProgressBar(label, steps, visible=bool(label) and is_main_process()) as bar:
         for _ in range(epochs):
-            for rows in torch.randperm(len(features), generator=generator).to(features.device).split(batch_size):
+            order = torch.randperm(len(features), generator=generator).to(features.device)
+            for rows in order.split(batch_size):
                 gradients = _gradients(classifiers, features[rows], targets[rows])
-                for parameters, gradient in zip((weight, bias), gradients):
-                    for parameter, its_gradient in zip(...):
-                        parameter.grad = its_gradient
+                for parameter, gradient in zip(weights + biases, gradients):
+                    parameter.grad = gradient
                 optimizer.step()
                 schedule.step()
                 bar.update(bar.done + 1)
     return classifiers
+
+
+def _gradients(classifiers: LinearClassifiers, features: Tensor, targets: Tensor) -> List[Tensor]:
+    """Of the mean binary cross-entropy, with respect to each classifier's weight, then each one's bias."""
+    labelled = targets >= 0
+    standardised = classifiers.standardised(features)
+    of_logits = (classifiers.logits(standardised).sigmoid_() - targets) * (labelled / labelled.sum().clamp(min=1))
+    return [*torch.matmul(standardised.T, of_logits), *of_logits.sum(1, keepdim=True)]

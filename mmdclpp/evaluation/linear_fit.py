@@ -11,7 +11,7 @@ from torch import Tensor
 from mmdclpp.errors import UserError
 
 from .average_precision import average_precision
-from .linear_classifiers import train_linear_classifiers
+from .linear_classifiers import LinearClassifiers, train_linear_classifiers
 from .precision_recall import mean_defined
 
 RATES_PER_CLASS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
@@ -78,28 +78,65 @@ def fit_linear(
     Raises:
         UserError: If an argument is out of range, a feature not finite, or training diverges at every point.
     """
-    num_images, num_classes = train_targets.shape
+    num_classes = train_targets.shape[1]
     if learning_rates is None:
         learning_rates = [num_classes * rate for rate in RATES_PER_CLASS]
     if weight_decays is None:
         weight_decays = [decay / num_classes for decay in DECAYS_PER_CLASS]
     points = list(product(sorted(learning_rates), sorted(weight_decays)))
-    num_held_out = max(1, round(held_out * num_images)) if len(points) > 1 else 0
-    _check(train_features, train_targets, test_features, points, epochs, batch_size, num_held_out)
+    pass
+
+    def train(features: Tensor, targets: Tensor, points: List[Point], label: str) -> LinearClassifiers:
+        return train_linear_classifiers(features, targets, points, epochs, batch_size, generator, label)
 
     generator = torch.Generator().manual_seed(seed)  # of the CPU: devices draw alike
-    order = torch.randperm(num_images, generator=generator).to(train_features.device)
-    schedule = dict(epochs=epochs, batch_size=batch_size, seed=seed)
-    point, sweep = points[0], []
+    point, sweep = points[len(points) // 2], []
     if len(points) > 1:
-        held, rest = order[:num_held_out], order[num_held_out:]
-        classifiers = train_linear_classifiers(
-            train_features, train_targets, rest, points, **schedule, label=f'{label}, sweep'
+        order = torch.randperm(len(train_features), generator=generator).to(train_features.device)
+        held, rest = order.tensor_split([min(max(round(held_out * len(order)), 1), len(order) - 1)])
+        if (train_targets[held] == 1).any():
+            classifiers = train(train_features[rest], train_targets[rest], points, f'{label}, {len(points)} settings')
+            figures = _held_out_figures(classifiers, train_features[held], train_targets[held])
+            sweep = [dict(learning_rate=rate, weight_decay=decay, mAP=mAP) for (rate, decay), mAP in zip(points, figures)]
+            point = _best(points, figures, label)
+        else:
+            print_log(
+                f'{label}: no class has a positive image among the {len(held)} that choose the learning rate, so the '
+                f'middle of the sweep is taken: raise held_out={held_out:g}, or give more training images',
+                logger='current',
+                level=logging.WARNING,
+            )
+    classifier = train(train_features, train_targets, [point], label)
+    if not classifier.finite.all():
+        raise _diverged([point])
+    return LinearFit(classifier.scores(test_features)[0], *point, sweep)
+
+
+def _held_out_figures(classifiers: LinearClassifiers, features: Tensor, targets: Tensor) -> List[Optional[float]]:
+    """mAP of each classifier in percent, None where training diverged."""
+    targets = targets.cpu().numpy()
+    return [
+        100 * mean_defined(average_precision(scores.cpu().numpy(), targets)) if finite else None
+        for scores, finite in zip(classifiers.scores(features), classifiers.finite.tolist())
+    ]
+
+
+def _best(points: Sequence[Point], figures: Sequence[Optional[float]], label: str) -> Point:
+    """The point with the highest figure, the first of equal ones."""
+    if all(figure is None for figure in figures):
+        raise _diverged(points)
+    best = max(range(len(points)), key=lambda index: -1 if figures[index] is None else figures[index])
+    chosen, rates = points[best][0], [rate for rate, _ in points]
+    if min(rates) < max(rates) and chosen in (min(rates), max(rates)):
+        side, beyond = ('lowest', 'lower') if chosen == min(rates) else ('highest', 'higher')
+        print_log(
+            f'{label}: the best learning rate is the {side} of the sweep, {chosen:g}: a {beyond} one may be better',
+            logger='current',
+            level=logging.WARNING,
         )
-        targets = train_targets[held].cpu().numpy()
-        for index, (learning_rate, weight_decay) in enumerate(points):
-            scores = classifiers.scores(train_features[held], index)
-            finite = scores.isfinite().all()
-            figure = 100 * mean_defined(average_precision(scores.cpu().numpy(), targets)) if finite else -1
-        ...
-    return None
+    return points[best]
+
+
+def _diverged(points: Sequence[Point]) -> UserError:
+    tried = ', '.join(f'{rate:g}' for rate in sorted({rate for rate, _ in points}))
+    return UserError(f'the linear fit diverged with learning_rates={tried}: pass lower ones, or lower weight_decays')

@@ -11,6 +11,18 @@ test_pipeline = [
     dict(type='LoadAnnotations'),  # after resizing: figures are measured at the mask's own size
     dict(type='PackSegInputs'),
 ]
+tta_pipeline = [
+    dict(type='LoadImage', _scope_='mmdclpp'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [dict(type='Resize', scale=(64, 64), keep_ratio=False)],
+            [dict(type='RandomFlip', prob=prob, direction='horizontal') for prob in (0.0, 1.0)],
+            [dict(type='LoadAnnotations')],
+            [dict(type='PackSegInputs')],
+        ],
+    ),
+]
 metainfo = dict(
     classes=[
         'background',

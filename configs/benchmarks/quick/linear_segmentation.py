@@ -4,12 +4,11 @@
 #             pretraining size, whole, without augmentation. Measured: see docs/results.md.
 # Cost:       1,000 iterations of 16 images, backbone forward only.
 # Command:    python tools/evaluate.py CHECKPOINT --tasks voc-seg      (sets backbone, data and sizes)
-_base_ = ['../../_base_/models/segmentor.py', '../../_base_/segmentation_runtime.py']
+_base_ = ['../../_base_/models/linear_segmentor.py', '../../_base_/segmentation_runtime.py']
 image_size = (448, 448)
 model = dict(
     data_preprocessor=dict(size=image_size),
     backbone=dict(type='FeatureMap', _scope_='mmdclpp', frozen=True),
-    decode_head=dict(num_convs=0, concat_input=False, dropout_ratio=0.0),
     init_cfg=dict(part='backbone.backbone'),
 )
 train_dataloader = dict(

@@ -1,0 +1,13 @@
+# Segmentation of VOC2012 (1,464 training images) by a linear layer on the frozen patch features of ViT-S/16.
+#
+# Reproduces: nothing published for DenseCL++. Here: not yet measured.
+# Cost:       40k iterations of 16 images at 512 px, backbone forward only. Time: not yet measured.
+# Command:    tools/dist_train.sh configs/benchmarks/segmentation/vit-s16_linear_voc12.py 4 \
+#                 --cfg-options model.init_cfg.checkpoint=PRETRAINED.pth
+_base_ = [
+    '../../_base_/models/vit_s16_linear_segmentor.py',
+    '../../_base_/datasets/voc12_segmentation.py',
+    '../../_base_/schedules/segmentation_linear_40k.py',
+    '../../_base_/segmentation_runtime.py',
+]
+model = dict(decode_head=dict(num_classes=_base_.num_classes))

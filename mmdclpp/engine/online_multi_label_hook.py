@@ -1,0 +1,65 @@
+"""A linear probe and k-NN on aggregated features during pretraining."""
+
+from typing import Dict, Optional, Sequence
+
+import torch
+from mmengine.structures import BaseDataElement
+from torch import nn
+
+from mmdclpp.engine.online_evaluation_hook import Labelled, OnlineEvaluationHook
+from mmdclpp.errors import UserError
+from mmdclpp.evaluation.knn import knn_scores
+from mmdclpp.evaluation.linear_fit import fit_linear
+from mmdclpp.evaluation.multi_label import multi_label_figures
+from mmdclpp.models.backbones.features import BackboneFeatures, check_aggregate
+from mmdclpp.registry import HOOKS
+
+
+@HOOKS.register_module()
+class OnlineMultiLabelHook(OnlineEvaluationHook):
+    """Classify images by the backbone's aggregated features: linearly, and by their nearest neighbours.
+
+    Logs ``linear_mAP`` and ``knn_mAP``, in percent. Both are of the same features, extracted once. The linear
+    classifier is that of :func:`~mmdclpp.evaluation.linear_fit.fit_linear`, its learning rate and weight decay
+    chosen on a held-out part of ``train``.
+
+    The data sets are multi-label, such as :class:`~mmdclpp.datasets.coco_multi_label.CocoMultiLabel`, with a
+    pipeline that ends in ``PackInputs``.
+
+    Args:
+        aggregate (str, optional): ``'cls'`` or ``'gap'``. Defaults to None, what the model's neck aggregates by in
+            pretraining, or ``'gap'``.
+        protocol (str): Which average precision, see
+            :func:`~mmdclpp.evaluation.multi_label.multi_label_figures`. Defaults to 'coco'.
+        kwargs: See :class:`OnlineEvaluationHook`.
+
+    Raises:
+        UserError: If ``aggregate`` is unknown; before training, if it is ``'cls'`` and the backbone has no class token.
+    """
+
+    name = 'multi_label'
+
+    def __init__(self, *args, aggregate: Optional[str] = None, protocol: str = 'coco', **kwargs) -> None:
+        if aggregate is not None:
+            check_aggregate(aggregate)
+        super().__init__(*args, **kwargs)
+        self.aggregate = aggregate
+        self.protocol = protocol
+
+    def describe(self, model: nn.Module, features: BackboneFeatures, samples: Sequence[BaseDataElement]) -> Labelled:
+        if any('gt_score' not in sample for sample in samples):
+            raise UserError(
+                "OnlineMultiLabelHook: the images have no 'gt_score': use a multi-label data set such as "
+                'CocoMultiLabel, whose pipeline ends in PackInputs'
+            )
+        kind = self.aggregate or getattr(getattr(model, 'neck', None), 'aggregate', 'gap')
+        return Labelled(features.aggregate(kind), torch.stack([sample.gt_score for sample in samples]))
+
+    def measure(self, train: Labelled, val: Labelled, device: torch.device) -> Dict[str, float]:
+        learnt, asked = (train.features.to(device), train.labels.to(device)), val.features.to(device)
+        scores = dict(linear=fit_linear(*learnt, asked).scores, knn=knn_scores(*learnt, asked))
+        targets = val.labels.numpy()
+        return {
+            f'{name}_mAP': multi_label_figures(values.cpu().numpy(), targets, protocol=self.protocol)['mAP']
+            for name, values in scores.items()
+        }
