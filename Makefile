@@ -45,7 +45,7 @@ lint: setup ## check style and formatting
 check-env: setup ## print versions, find broken or mixed installations
 	@'$(BIN)/python' tools/check_env.py
 
-ops: setup ## compile mmcv's operators and install mmdet: 12 to 25 minutes on two cores
+ops: setup ## compile mmcv's operators and install mmdet: 10 to 20 minutes on two cores
 	@'$(BIN)/python' requirements/compile_ops.py
 
 clean: ## remove the environment and build files; data, .demo and work_dirs stay

@@ -3,7 +3,7 @@
     make ops                              into the environment of `make`
     python requirements/compile_ops.py    into the one that runs it
 
-pip alone hides what a build prints, for 12 to 25 minutes; here a bar shows the files compiled and the time left. The
+pip alone hides what a build prints, for 10 to 20 minutes; here a bar shows the files compiled and the time left. The
 environment is not touched before the wheel is complete, and an interrupted compilation goes on where it stopped.
 """
 
@@ -24,7 +24,7 @@ from mmdclpp.utils.progress import ProgressBar
 ROOT = Path(__file__).resolve().parents[1]
 # What ninja prints as a file is done: [12/78] c++ ...
 STEP = re.compile(r'\[(\d+)/(\d+)\]')
-BUILD_TOOLS = ('ninja', 'setuptools<81', 'wheel', 'packaging')  # newer setuptools lack pkg_resources
+BUILD_TOOLS = ('ninja', 'setuptools<81', 'wheel', 'packaging')
 
 
 def main() -> None:
@@ -36,12 +36,13 @@ def main() -> None:
         pip('install', '--quiet', '--no-deps', '--force-reinstall', str(wheel))
         shutil.rmtree(wheel.parent)
     install = ['bash', str(ROOT / 'requirements/install.sh'), '-r', 'requirements/mmdet.txt']
-    subprocess.run(install, check=True, env={**os.environ, 'PYTHON': sys.executable})
+    if subprocess.run(install, env={**os.environ, 'PYTHON': sys.executable}).returncode != 0:
+        raise UserError('mmdet was not installed, see above; mmcv has its operators: run this again')
 
 
 def has_operators() -> bool:
     """Whether mmcv's operators load; not in this process, which is about to replace mmcv."""
-    return subprocess.run([sys.executable, '-c', 'import mmcv._ext'], capture_output=True).returncode == 0
+    return subprocess.run([sys.executable, '-c', 'import torch, mmcv._ext'], capture_output=True).returncode == 0
 
 
 def require_toolchain() -> str:
@@ -97,10 +98,10 @@ def compile_wheel(requirement: str, torch_version: str) -> Path:
         as_source = ('--no-deps', '--no-build-isolation', '--no-binary', ':all:', '--dest', str(folder))
         pip('download', '--quiet', *as_source, requirement, env=env)
         (archive,) = folder.glob('*.tar.gz')
-        shutil.unpack_archive(archive, folder / 'unpacked', filter='data')
+        shutil.unpack_archive(archive, folder / 'unpacked')
         (folder / 'unpacked' / archive.name.removesuffix('.tar.gz')).rename(source)
 
-    print(f'Compiling {requirement} with {env["MAX_JOBS"]} jobs: some 12 to 25 minutes on two cores (log: {log})')
+    print(f'Compiling {requirement} with {env["MAX_JOBS"]} jobs: some 10 to 20 minutes on two cores (log: {log})')
     command = [sys.executable, '-m', 'pip', 'wheel', '-v', '--no-deps', '--no-build-isolation', '--no-cache-dir']
     process = subprocess.Popen(
         [*command, '--wheel-dir', str(folder), str(source)],

@@ -15,6 +15,7 @@ _NOISE = (
     'Fail to import ``MultiScaleDeformableAttention``',  # an operator of mmdet's; tools/check_env.py tells of them
     'Setting (OMP|MKL)_NUM_THREADS environment variable',
     '`broadcast_buffers` is deprecated',
+    'The draw is False, it means that the hook for visualization',  # mmseg's, whose drawing is off until --show-dir
     "Only use 'alpha' for pillow backend",  # mmcv's greyscale transform, in every data worker
 )
 

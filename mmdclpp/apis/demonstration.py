@@ -1,7 +1,5 @@
 """The whole way once, on the built-in data: pretrain, probe, segment, compare and draw."""
 
-import contextlib
-import io
 import json
 import time
 from pathlib import Path
@@ -22,11 +20,11 @@ from mmdclpp.apis.training import last_checkpoint, train
 from mmdclpp.datasets.scenes import PALETTE, generate_scenes
 from mmdclpp.models.backbones.features import extract_features
 from mmdclpp.utils.files import write_whole
+from mmdclpp.utils.imports import import_quietly
 from mmdclpp.utils.paths import config_path
 from mmdclpp.visualization import comparison_chart, correspondences, feature_pca, loss_curve
 
-with contextlib.redirect_stdout(io.StringIO()):  # it prints that a package is missing which nobody needs
-    import mmseg.datasets  # noqa: F401
+import_quietly('mmseg.datasets')
 
 METHODS = {'DenseCL++': 'densecl_pp', 'DenseCL': 'densecl', 'SimCLR': 'simclr'}
 METRICS = {

@@ -1,17 +1,14 @@
 """Data: multi-label COCO, unlabelled images, and the built-in synthetic scenes."""
 
-import contextlib
-import io
-
 import mmdclpp.registry  # noqa: F401  first: it heals torchvision, which mmpretrain imports
+from mmdclpp.utils.imports import import_quietly
 
-with contextlib.redirect_stdout(io.StringIO()):  # it prints that a package is missing which nobody needs
-    import mmpretrain.datasets  # noqa: F401
+import_quietly('mmpretrain.datasets')
 
-from .coco_multi_label import CocoMultiLabel
-from .coco_objects import coco_objects_dataset
-from .load_image import LoadImage
-from .scenes import generate_scenes
-from .unlabelled_images import UnlabelledImages
+from .coco_multi_label import CocoMultiLabel  # noqa: E402
+from .coco_objects import coco_objects_dataset  # noqa: E402
+from .load_image import LoadImage  # noqa: E402
+from .scenes import generate_scenes  # noqa: E402
+from .unlabelled_images import UnlabelledImages  # noqa: E402
 
 __all__ = ['CocoMultiLabel', 'LoadImage', 'UnlabelledImages', 'coco_objects_dataset', 'generate_scenes']

@@ -46,15 +46,14 @@ def knn_scores(
         raise UserError('train_features is empty: there is no neighbour to vote')
     k = min(k, len(train_features))
     keys, queries = (normalize(each.float(), dim=1) for each in (train_features, features))
-    labelled = (train_targets >= 0).to(keys)
-    positive = (train_targets > 0).to(keys)
+    labelled, positive = train_targets >= 0, (train_targets > 0).to(keys)
     scores = keys.new_zeros(len(queries), train_targets.shape[1])
     # Of each image: its similarities, and what its neighbours say of every class.
     bytes_each = 4 * (len(keys) + 3 * k * train_targets.shape[1])
     for part in chunks(len(queries), bytes_each, buffer_bytes(memory_budget, keys.device)):
         similarity, nearest = (queries[part] @ keys.T).topk(k, dim=1)
-        # Relative to the nearest, since at a low temperature the exponential of a similarity overflows.
-        weight = ((similarity - similarity[:, :1]) / temperature).exp()[:, None]
-        votes = (weight @ labelled[nearest]).squeeze(1)
-        scores[part] = (weight @ positive[nearest]).squeeze(1) / votes.clamp(min=torch.finfo(votes.dtype).tiny)
+        votes = (similarity / temperature)[:, :, None].where(labelled[nearest], torch.finfo(keys.dtype).min)
+        # Relative to the class's nearest vote: at a low temperature the exponentials overflow, or all vanish.
+        weight = (votes - votes.amax(dim=1, keepdim=True)).exp()
+        scores[part] = (weight * positive[nearest]).sum(dim=1) / weight.sum(dim=1)
     return scores

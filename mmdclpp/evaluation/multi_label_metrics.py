@@ -47,7 +47,6 @@ class MultiLabelMetrics(BaseMetric):
         self.topk = topk
         self.classwise = classwise
         self.protocol = check_protocol(protocol)
-        self.protocol = protocol
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         for sample in data_samples:

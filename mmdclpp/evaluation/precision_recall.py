@@ -9,6 +9,8 @@ from typing import Dict, Tuple
 import numpy as np
 from numpy import ndarray
 
+from mmdclpp.errors import UserError
+
 
 def predict_above(scores: ndarray, threshold: float = 0.5) -> ndarray:
     """The entries with a score of at least ``threshold``, a boolean array like ``scores``."""
@@ -21,7 +23,12 @@ def predict_top(scores: ndarray, targets: ndarray, k: int = 3) -> ndarray:
     Ignored classes take no place among the ``k``. Of equal scores, the class with
     the lower index comes first. Where fewer than ``k`` classes are not ignored, all
     of them are predicted.
+
+    Raises:
+        UserError: If ``k`` is below 1.
     """
+    if k < 1:
+        raise UserError(f'topk={k} must be at least 1')
     candidates = np.where(targets >= 0, scores, -np.inf)
     top = np.argsort(-candidates, axis=1, kind='stable')[:, :k]
     predicted = np.zeros(scores.shape, dtype=bool)

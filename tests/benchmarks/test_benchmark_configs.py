@@ -30,7 +30,6 @@ BY_DEFAULT = {
     'vit-s16_fcn_cocoobjects',
     'vit-s16_upernet_cocostuff164k',
     'vit-demo_scenes',
-    'vit-mini_voc',
 }
 SIZE = 64
 
@@ -59,9 +58,14 @@ def small(path, work_dir, checkpoint=None):
         for head in filter(None, (config.model.decode_head, config.model.get('auxiliary_head'))):
             if head.get('num_convs') != 0:
                 head.channels = 8
+    elif config.default_scope == 'mmdet':
+        num_classes = config.model.roi_head.bbox_head.num_classes
+        # Few regions, but whatever their scores: an untrained detector is sure of nothing.
+        config.model.train_cfg.rcnn.sampler.num = 16
+        config.model.train_cfg.rpn_proposal.max_per_img = config.model.test_cfg.rpn.max_per_img = 16
+        config.model.test_cfg.rcnn.score_thr = 0.0
     else:
-        head = config.model.head if 'head' in config.model else config.model.roi_head.bbox_head
-        num_classes = head.num_classes
+        num_classes = config.model.head.num_classes
     config.train_cfg.update({'max_epochs' if 'max_epochs' in config.train_cfg else 'max_iters': 1, 'val_interval': 1})
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         config[name].update(batch_size=2, num_workers=0, persistent_workers=False)

@@ -17,6 +17,7 @@ from mmdclpp.apis._cli import user_message
 from mmdclpp.datasets.scenes import generate_scenes
 from mmdclpp.engine import OnlineEvaluationHook
 from mmdclpp.engine.online_evaluation_hook import Labelled, random_states_kept
+from mmdclpp.engine.online_multi_label_hook import LEARNING_RATE_PER_CLASS
 from mmdclpp.errors import UserError
 from mmdclpp.evaluation.dense_probe import fit_dense_probe, token_figures, token_labels
 from mmdclpp.evaluation.knn import knn_scores
@@ -137,7 +138,8 @@ def test_the_figures_are_those_of_the_current_backbone_in_eval_mode(scenes, eval
         split(online.labels(scenes, name), lambda sample: sample.gt_score) for name in ('train', 'val')
     )
     learnt, asked = learnt.aggregate('gap'), asked.aggregate('gap')
-    scores = dict(linear=fit_linear(learnt, targets, asked).scores, knn=knn_scores(learnt, targets, asked))
+    linear = fit_linear(learnt, targets, asked, learning_rates=[8 * LEARNING_RATE_PER_CLASS], weight_decays=[0.0])
+    scores = dict(linear=linear.scores, knn=knn_scores(learnt, targets, asked))
     expected = {
         f'online/{name}_mAP': multi_label_figures(values.numpy(), answers.numpy())['mAP']
         for name, values in scores.items()

@@ -2,7 +2,7 @@
 #
 # Reproduces: nothing published; a first look at dense features. Images are squeezed to squares of twice the
 #             pretraining size, whole, without augmentation. Measured: see docs/results.md.
-# Cost:       1,000 iterations of 16 images, backbone forward only.
+# Cost:       500 iterations of 16 images, backbone forward only.
 # Command:    python tools/evaluate.py CHECKPOINT --tasks voc-seg      (sets backbone, data and sizes)
 _base_ = ['../../_base_/models/linear_segmentor.py', '../../_base_/segmentation_runtime.py']
 image_size = (448, 448)
@@ -43,8 +43,8 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator
 optim_wrapper = dict(optimizer=dict(type='AdamW', lr=1e-2, weight_decay=0.0))  # ours: features are batch-normalised
-param_scheduler = [dict(type='PolyLR', eta_min=0.0, power=1.0, by_epoch=False, begin=0, end=1000)]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=1000, val_interval=1000)
+param_scheduler = [dict(type='PolyLR', eta_min=0.0, power=1.0, by_epoch=False, begin=0, end=500)]
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=500, val_interval=500)
 val_cfg = dict()
 test_cfg = dict()
 default_hooks = dict(checkpoint=dict(interval=250))

@@ -6,12 +6,14 @@ import torch
 from mmengine.config import Config
 
 from mmdclpp.apis.evaluation.data import DataSource
-from mmdclpp.apis.evaluation.job import Job
+from mmdclpp.apis.evaluation.job import Job, NotApplicable
 from mmdclpp.apis.evaluation.resize import PUBLISHED_CROP, set_crop_size, set_image_size
 from mmdclpp.apis.training import train
-from mmdclpp.errors import UserError
 from mmdclpp.models.backbones.features import extract_features
 from mmdclpp.registry import DATASETS
+from mmdclpp.utils.imports import import_quietly
+
+import_quietly('mmseg.datasets')
 
 _NEVER = 10**9
 # By the name of a data set: what the segmentation configs call it, its class in mmseg, and how many classes it has.
@@ -45,7 +47,7 @@ def linear_with_augmentation(job: Job) -> Dict[str, Any]:
 
 
 def linear_segmentation(job: Job) -> Dict[str, Any]:
-    """A linear layer on frozen features of whole images, 1,000 iterations."""
+    """A linear layer on frozen features of whole images, 500 iterations."""
     cfg = job.config('benchmarks/quick/linear_segmentation.py')
     size = job.options.segmentation_size or 2 * job.image_size
     _, dataset, num_classes = _SEGMENTATION_DATA[job.data.name]
@@ -75,7 +77,7 @@ def _fine_tuned(job: Job, head: str) -> Dict[str, Any]:
     kind = backbone['type'].split('.')[-1]
     family = {'VisionTransformer': 'vit-s16', 'ResNet': 'r50'}.get(kind)
     if head == 'upernet' and family is None:
-        raise UserError(f'upernet: which feature maps of {kind} it should take is not known: leave this task out')
+        raise NotApplicable(f'which feature maps of a {kind} UPerNet should take is not known')
     cfg = job.config(f'benchmarks/segmentation/{family or "vit-s16"}_{head}_{_config_name(job.data)}.py')
     _place_data(cfg, job)
     size = job.options.segmentation_size or PUBLISHED_CROP
@@ -88,6 +90,8 @@ def _fine_tuned(job: Job, head: str) -> Dict[str, Any]:
         dense = {key: value for key, value in cfg.model.backbone.items() if key in _DENSE_KEYS}
         if family == 'vit-s16' and 'out_indices' in dense:
             depth = len(job.backbone.layers)
+            if depth < 4:
+                raise NotApplicable(f'UPerNet takes the maps of four layers, and {job.source.arch} has {depth}')
             dense['out_indices'] = tuple(depth * quarter // 4 - 1 for quarter in (1, 2, 3, 4))
         cfg.model.backbone = {**backbone, **dense}
     _set_width(cfg.model, _channels(job))

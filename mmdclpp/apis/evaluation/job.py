@@ -10,7 +10,12 @@ from torch import nn
 from mmdclpp.apis._runner import load_config
 from mmdclpp.apis.evaluation.data import DataSource
 from mmdclpp.apis.evaluation.source import ModelSource
+from mmdclpp.errors import UserError
 from mmdclpp.utils.paths import config_path
+
+
+class NotApplicable(UserError):
+    """An evaluation that this model has not got what it takes for; the others of the suite go on."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ from mmdclpp.apis.evaluation.by_runner import (
     upernet_segmentation,
 )
 from mmdclpp.apis.evaluation.data import DataSource, find_data, missing_data
-from mmdclpp.apis.evaluation.job import Job, Options
+from mmdclpp.apis.evaluation.job import Job, NotApplicable, Options
 from mmdclpp.apis.evaluation.on_features import knn_on_features, linear_on_features
 from mmdclpp.apis.evaluation.report import print_report, write_report
 from mmdclpp.apis.evaluation.source import ModelSource, read_sources, write_backbone
@@ -163,7 +163,10 @@ def evaluate(
         barrier()
         for evaluation, data in plan.evaluations:
             job = Job(source, module, entry['fingerprint'], weights, data, folder, options)
-            entry['evaluations'][evaluation.key] = _run_once(evaluation, job, stages, rerun)
+            try:
+                entry['evaluations'][evaluation.key] = _run_once(evaluation, job, stages, rerun)
+            except NotApplicable as reason:
+                console.print(f'left out: {evaluation.key} of {source.name}: {reason}', soft_wrap=True)
         entries.append(entry)
     results = dict(version=VERSION, models=entries)
     if is_main_process():

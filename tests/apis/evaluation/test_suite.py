@@ -59,7 +59,7 @@ def data_root(tmp_path_factory):
 def checkpoint(tmp_path_factory):
     """What a pretraining run of a very small ViT leaves."""
     cfg = Config.fromfile(config_path('densecl_pp/vit-demo_scenes.py'), format_python_code=False)
-    cfg.model.backbone.update(arch=dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=32), img_size=32)
+    cfg.model.backbone.update(arch=dict(embed_dims=24, num_layers=4, num_heads=2, feedforward_channels=32), img_size=32)
     cfg.model.neck.in_channels = 24
     path = tmp_path_factory.mktemp('pretrained') / 'epoch_1.pth'
     torch.manual_seed(0)
@@ -147,6 +147,36 @@ def test_an_evaluation_that_was_killed_goes_on_where_it_stopped(run_suite, monke
     results = run_suite(**arguments)
     assert iterations == [0, 1, 2, 2, 3]
     assert list(results['models'][0]['evaluations']) == ['coco-knn', 'voc-knn', 'voc-seg']
+
+
+def test_the_runners_evaluate_by_the_papers_protocols(run_suite):
+    options = {**FAST, 'train_cfg.max_iters': 1, 'model.decode_head.norm_cfg.type': 'BN'}
+    (model,) = run_suite(suite='all', tasks=['voc-seg'], segmentation_size=64, cfg_options=options)['models']
+    assert list(model['evaluations']) == ['voc-seg', 'voc-seg@fcn', 'voc-seg@upernet']
+    for evaluation in model['evaluations'].values():
+        assert 0 <= evaluation['metrics']['mIoU'] <= 100 and evaluation['settings']['crop_size'] == 64
+    options = {'train_cfg.max_epochs': 2, 'train_dataloader.num_workers': 0, 'val_dataloader.num_workers': 0}
+    (model,) = run_suite(suite='paper', tasks=['coco-linear'], cfg_options=options)['models']
+    (evaluation,) = model['evaluations'].values()
+    assert len(evaluation['per_class']) == 8 and 0 < evaluation['metrics']['mAP'] <= 100
+    # The config's learning rate is for 80 classes; the scenes have 8.
+    assert evaluation['settings']['learning_rate'] == pytest.approx(0.16 * 8)
+
+
+@pytest.mark.parametrize('name', ['resnet18', 'timm'])
+def test_other_backbones_go_through_the_same_segmentation(run_suite, tmp_path, name):
+    if name == 'timm':
+        arguments = dict(backbone='timm:test_vit')
+    else:
+        config = tmp_path / 'resnet18.py'
+        config.write_text("model = dict(backbone=dict(type='ResNet', depth=18))")
+        arguments = dict(config=str(config))
+    options = {**FAST, 'train_cfg.max_iters': 1}
+    (model,) = run_suite(
+        ['random'], suite='all', tasks=['voc-seg'], segmentation_size=64, cfg_options=options, **arguments
+    )['models']
+    # Which maps of a timm model UPerNet should take is not known; the suite goes on without it.
+    assert list(model['evaluations']) == ['voc-seg', 'voc-seg@fcn'] + ['voc-seg@upernet'] * (name == 'resnet18')
 
 
 def test_methods_and_seeds_and_the_random_baseline_stand_in_one_table(run_suite, checkpoint, tmp_path):
