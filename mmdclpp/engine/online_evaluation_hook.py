@@ -4,7 +4,7 @@ import random
 import time
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 import torch
@@ -128,8 +128,8 @@ class OnlineEvaluationHook(Hook, ABC):
             train, val = (tuple(dataset.metainfo.get('classes') or ()) for dataset in self.datasets.values())
             if train != val:
                 raise UserError(
-                    f'{type(self).__name__}: train has {len(train)} classes and val {len(val)}, or others: use two '
-                    'splits of one data set'
+                    f'{type(self).__name__}: train and val differ in their classes ({len(train)} and {len(val)}): use '
+                    'two splits of one data set'
                 )
             for dataset in self.datasets.values():
                 self._extract(_unwrapped(runner), dataset, [0], num_workers=0)
@@ -189,8 +189,9 @@ class OnlineEvaluationHook(Hook, ABC):
         batches = iterate_features(
             model.backbone, model.data_preprocessor, dataset, indices, self.batch_size, num_workers
         )
-        examples = [self.describe(model, features, samples) for features, samples in batches]
-        return [Labelled(part.features.float().cpu(), part.labels.cpu()) for part in examples]
+        parts = (self.describe(model, features, samples) for features, samples in batches)
+        # Contiguous, since a class token as a view would keep all tokens in memory.
+        return [Labelled(part.features.float().cpu().contiguous(), part.labels.cpu()) for part in parts]
 
 
 def _unwrapped(runner: Runner) -> nn.Module:
@@ -203,11 +204,11 @@ def _unwrapped(runner: Runner) -> nn.Module:
 @contextmanager
 def random_states_kept() -> Iterator[None]:
     """Set the random states of Python, NumPy and PyTorch (CPU and current GPU) back at the end."""
-    states: Tuple = random.getstate(), np.random.get_state()
+    python_state, numpy_state = random.getstate(), np.random.get_state()
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     try:
         with torch.random.fork_rng(devices):
             yield
     finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)

@@ -14,8 +14,8 @@ from mmdclpp.evaluation.multi_label import multi_label_figures
 from mmdclpp.models.backbones.features import BackboneFeatures, check_aggregate
 from mmdclpp.registry import HOOKS
 
-# Within half a point of mAP of the best of 0.01 to 3, for the demo's ViT on small photographs (VOC2007, COCO) and, early
-# and late in pretraining, on the built-in scenes.
+# Within half a point of mAP of the best of 0.01 to 3, for the demo's ViT on small photographs (VOC2007, COCO) and,
+# early and late in pretraining, on the built-in scenes.
 LEARNING_RATE_PER_CLASS = 0.3
 
 
@@ -33,8 +33,6 @@ class OnlineMultiLabelHook(OnlineEvaluationHook):
     Args:
         aggregate (str, optional): ``'cls'`` or ``'gap'``. Defaults to None, what the model's neck aggregates by in
             pretraining, or ``'gap'``.
-        protocol (str): Which average precision, see
-            :func:`~mmdclpp.evaluation.multi_label.multi_label_figures`. Defaults to 'coco'.
         kwargs: See :class:`OnlineEvaluationHook`.
 
     Raises:
@@ -43,12 +41,11 @@ class OnlineMultiLabelHook(OnlineEvaluationHook):
 
     name = 'multi_label'
 
-    def __init__(self, *args, aggregate: Optional[str] = None, protocol: str = 'coco', **kwargs) -> None:
+    def __init__(self, *args, aggregate: Optional[str] = None, **kwargs) -> None:
         if aggregate is not None:
             check_aggregate(aggregate)
         super().__init__(*args, **kwargs)
         self.aggregate = aggregate
-        self.protocol = protocol
 
     def describe(self, model: nn.Module, features: BackboneFeatures, samples: Sequence[BaseDataElement]) -> Labelled:
         if any('gt_score' not in sample for sample in samples):
@@ -66,6 +63,5 @@ class OnlineMultiLabelHook(OnlineEvaluationHook):
         scores = dict(linear=linear.scores, knn=knn_scores(*learnt, asked))
         targets = val.labels.numpy()
         return {
-            f'{name}_mAP': multi_label_figures(values.cpu().numpy(), targets, protocol=self.protocol)['mAP']
-            for name, values in scores.items()
+            f'{name}_mAP': multi_label_figures(values.cpu().numpy(), targets)['mAP'] for name, values in scores.items()
         }

@@ -1,6 +1,7 @@
 """A linear multi-label classifier on fixed features, its learning rate and weight decay chosen by a sweep."""
 
 import logging
+import math
 from itertools import product
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from mmdclpp.errors import UserError
 
 from .average_precision import average_precision
+from .feature_checks import check_features
 from .linear_classifiers import LinearClassifiers, train_linear_classifiers
 from .precision_recall import mean_defined
 
@@ -81,40 +83,36 @@ def fit_linear(
         UserError: If an argument is out of range, shapes do not fit, a feature is not finite, or training diverges
             at every point.
     """
-    _check(train_features, train_targets, test_features)
-    num_classes = train_targets.shape[1]
+    num_images, num_classes = train_targets.shape
     if learning_rates is None:
         learning_rates = [num_classes * rate for rate in RATES_PER_CLASS]
     if weight_decays is None:
         weight_decays = [decay / num_classes for decay in DECAYS_PER_CLASS]
     points = list(product(sorted(learning_rates), sorted(weight_decays)))
-    if not points or epochs < 1 or batch_size < 1 or not 0 < held_out < 1:
-        raise UserError(
-            f'learning_rates={learning_rates}, weight_decays={weight_decays}, epochs={epochs}, batch_size={batch_size}, '
-            f'held_out={held_out}: give at least one of each, and a held_out between 0 and 1'
-        )
+    _check_settings(points, epochs, batch_size, held_out)
+    check_features(train_features, train_targets, test_features)
+    if num_images < min(len(points), 2):
+        raise UserError(f'{num_images} training images are too few: check the annotation file of the training data')
+
+    def seeded() -> torch.Generator:
+        return torch.Generator().manual_seed(seed)  # on the CPU: devices draw alike
 
     def train(features: Tensor, targets: Tensor, points: List[Point], label: str) -> LinearClassifiers:
-        return train_linear_classifiers(features, targets, points, epochs, batch_size, generator, label)
+        return train_linear_classifiers(features, targets, points, epochs, batch_size, seeded(), label)
 
-    generator = torch.Generator().manual_seed(seed)  # of the CPU: devices draw alike
     point, sweep = points[len(points) // 2], []
     if len(points) > 1:
-        order = torch.randperm(len(train_features), generator=generator).to(train_features.device)
-        held, rest = order.tensor_split([min(max(round(held_out * len(order)), 1), len(order) - 1)])
+        order = torch.randperm(num_images, generator=seeded()).to(train_features.device)
+        held, rest = order.tensor_split([min(max(round(held_out * num_images), 1), num_images - 1)])
         if (train_targets[held] == 1).any():
             classifiers = train(train_features[rest], train_targets[rest], points, f'{label}, {len(points)} settings')
             figures = _held_out_figures(classifiers, train_features[held], train_targets[held])
-            sweep = [
-                dict(learning_rate=rate, weight_decay=decay, mAP=mAP) for (rate, decay), mAP in zip(points, figures)
-            ]
+            sweep = [dict(learning_rate=p[0], weight_decay=p[1], mAP=figure) for p, figure in zip(points, figures)]
             point = _best(points, figures, label)
         else:
-            print_log(
+            _warn(
                 f'{label}: no class has a positive image among the {len(held)} that choose the learning rate, so the '
-                f'middle of the sweep is taken: raise held_out={held_out:g}, or give more training images',
-                logger='current',
-                level=logging.WARNING,
+                f'middle of the sweep is taken: raise held_out={held_out:g}, or give more training images'
             )
     classifier = train(train_features, train_targets, [point], label)
     if not classifier.finite.all():
@@ -122,22 +120,14 @@ def fit_linear(
     return LinearFit(classifier.scores(test_features)[0], *point, sweep)
 
 
-def _check(train_features: Tensor, train_targets: Tensor, test_features: Tensor) -> None:
-    """Raise a UserError for features that no classifier can be trained on."""
-    if len(train_features) != len(train_targets) or train_features.shape[1] != test_features.shape[1]:
+def _check_settings(points: Sequence[Point], epochs: int, batch_size: int, held_out: float) -> None:
+    if not points or not all(0 < rate < math.inf and 0 <= decay < math.inf for rate, decay in points):
+        raise UserError('learning_rates must be positive, weight_decays not negative, and there must be one of each')
+    if epochs < 1 or batch_size < 1 or not 0 < held_out < 1:
         raise UserError(
-            f'train features {tuple(train_features.shape)}, train targets {tuple(train_targets.shape)} and test '
-            f'features {tuple(test_features.shape)} do not fit: extract all from the same data and backbone'
+            f'epochs={epochs}, batch_size={batch_size}, held_out={held_out}: epochs and batch_size must be at least 1, '
+            'held_out between 0 and 1'
         )
-    if len(train_features) < 2:
-        raise UserError(f'{len(train_features)} training images are too few: check the annotation file of train')
-    for split, features in (('train', train_features), ('test', test_features)):
-        broken = int((~features.isfinite()).any(dim=1).sum())
-        if broken:
-            raise UserError(
-                f'{broken} of {len(features)} {split} images have features that are NaN or infinite: the backbone has '
-                'probably diverged; evaluate an earlier checkpoint'
-            )
 
 
 def _held_out_figures(classifiers: LinearClassifiers, features: Tensor, targets: Tensor) -> List[Optional[float]]:
@@ -157,14 +147,14 @@ def _best(points: Sequence[Point], figures: Sequence[Optional[float]], label: st
     chosen, rates = points[best][0], [rate for rate, _ in points]
     if min(rates) < max(rates) and chosen in (min(rates), max(rates)):
         side, beyond = ('lowest', 'lower') if chosen == min(rates) else ('highest', 'higher')
-        print_log(
-            f'{label}: the best learning rate is the {side} of the sweep, {chosen:g}: a {beyond} one may be better',
-            logger='current',
-            level=logging.WARNING,
-        )
+        _warn(f'{label}: the best learning rate is the {side} of the sweep, {chosen:g}: a {beyond} one may be better')
     return points[best]
 
 
 def _diverged(points: Sequence[Point]) -> UserError:
     tried = ', '.join(f'{rate:g}' for rate in sorted({rate for rate, _ in points}))
     return UserError(f'the linear fit diverged with learning_rates={tried}: pass lower ones, or lower weight_decays')
+
+
+def _warn(message: str) -> None:
+    print_log(message, logger='current', level=logging.WARNING)

@@ -246,6 +246,7 @@ MISTAKES = {
     'an unknown key': ('OnlineMultiLabelHook', lambda c: dict(c, every=3), 'every'),
     'an unknown key of the data': ('OnlineDenseHook', lambda c: dict(c, train=dict(c['train'], fold=1)), 'fold'),
     'no data': ('OnlineDenseHook', lambda c: without(c, 'val'), 'val'),
+    'no image': ('OnlineMultiLabelHook', lambda c: dict(c, val=dict(c['val'], indices=0)), 'val has no image'),
     'an interval of 0': ('OnlineDenseHook', lambda c: dict(c, interval=0), 'interval=0'),
     'half an image': ('OnlineDenseHook', lambda c: dict(c, max_images=0.5), 'max_images=0.5'),
     'an unknown aggregate': ('OnlineMultiLabelHook', lambda c: dict(c, aggregate='max'), "aggregate='max'"),
@@ -254,7 +255,7 @@ MISTAKES = {
     ),
     'other classes': (
         'OnlineMultiLabelHook',
-        lambda c: dict(c, val=dict(c['val'], classes=['striped disc'])), 'train has 8 classes and val 1',
+        lambda c: dict(c, val=dict(c['val'], classes=['striped disc'])), 'classes (8 and 1)',
     ),
     'no masks': ('OnlineDenseHook', None, 'have no mask'),
     'no labels': ('OnlineMultiLabelHook', None, "no 'gt_score'"),

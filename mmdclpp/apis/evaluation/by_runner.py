@@ -149,6 +149,8 @@ def _measure(cfg: Config, job: Job) -> Dict[str, float]:
     """Train a config from where it stopped, and measure the result once."""
     cfg.model.init_cfg.checkpoint = str(job.weights)
     cfg.train_cfg.val_begin = _NEVER  # measured once, below: also if only that was interrupted
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.num_workers = job.options.num_workers
     cfg.custom_hooks = [dict(type='ProgressHook', _scope_='mmdclpp', label='      ')]
     cfg.log_level = 'ERROR'
     runner = train(cfg, work_dir=str(job.folder), resume=True, seed=job.options.seed, launcher=job.options.launcher)

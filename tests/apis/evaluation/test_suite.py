@@ -18,12 +18,7 @@ from mmdclpp.errors import UserError
 from mmdclpp.registry import MODELS
 from mmdclpp.utils.paths import config_path
 
-FAST = {
-    'train_cfg.max_iters': 2,
-    'train_dataloader.batch_size': 2,
-    'train_dataloader.num_workers': 0,
-    'val_dataloader.num_workers': 0,
-}
+FAST = {'train_cfg.max_iters': 2, 'train_dataloader.batch_size': 2}
 
 
 @pytest.fixture(scope='session')
@@ -155,7 +150,7 @@ def test_the_runners_evaluate_by_the_papers_protocols(run_suite):
     assert list(model['evaluations']) == ['voc-seg', 'voc-seg@fcn', 'voc-seg@upernet']
     for evaluation in model['evaluations'].values():
         assert 0 <= evaluation['metrics']['mIoU'] <= 100 and evaluation['settings']['crop_size'] == 64
-    options = {'train_cfg.max_epochs': 2, 'train_dataloader.num_workers': 0, 'val_dataloader.num_workers': 0}
+    options = {'train_cfg.max_epochs': 2}
     (model,) = run_suite(suite='paper', tasks=['coco-linear'], cfg_options=options)['models']
     (evaluation,) = model['evaluations'].values()
     assert len(evaluation['per_class']) == 8 and 0 < evaluation['metrics']['mAP'] <= 100
