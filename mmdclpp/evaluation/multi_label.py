@@ -54,8 +54,8 @@ def multi_label_figures(
         - ``AP_{class}``: with ``classes``; what ``mAP`` is the mean of.
 
     Raises:
-        UserError: If there is no image, a score is not finite, the shapes do not fit, the protocol is unknown or ``topk``
-            is below 1.
+        UserError: If there is no image, a score is not finite, the shapes do not fit, ``topk`` is below 1 or the
+            protocol is unknown.
     """
     _check(scores, targets, classes)
     precision = _class_precision(scores, targets, protocol)

@@ -31,6 +31,7 @@ def _with_few_small_images(config: Config, images) -> Config:
         dataset=dict(type='UnlabelledImages', data_root=str(images), indices=2, pipeline=pipeline),
     )
     config.train_cfg.max_epochs = 1
+    config.custom_hooks = []  # online evaluation, on labelled data that are not here
     config.default_hooks.update(logger=dict(type='LoggerHook', interval=1), checkpoint=None)
     return config
 

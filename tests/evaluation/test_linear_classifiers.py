@@ -66,7 +66,7 @@ def test_every_classifier_follows_sgd_step_by_step(batch_size):
 
 
 def test_the_fit_ends_at_the_optimum_of_the_convex_objective():
-    """Mean cross-entropy over labelled entries plus half the decay times the squared weights: scikit-learn's optimum."""
+    """scikit-learn's: mean cross-entropy of labelled entries plus half the decay times the squared weights."""
     features, targets = case()
     decay, num_labelled = 2e-2, int((targets >= 0).sum())
     scores = train(features, targets, [(4.0, decay)], epochs=400, batch_size=60).scores(features)[0]

@@ -62,7 +62,9 @@ def test_label_indices_do_where_no_target_vector_is_given():
 def test_the_figures_are_those_of_the_fast_path(protocol):
     """And the scores' precision is the network's, whatever it is."""
     arguments = dict(threshold=0.3, topk=2, protocol=protocol)
-    figures = multi_label_figures(np.float32(SCORES), np.int8(TARGETS), classes=('ant', 'bee', 'cat', 'dog'), **arguments)
+    figures = multi_label_figures(
+        np.float32(SCORES), np.int8(TARGETS), classes=('ant', 'bee', 'cat', 'dog'), **arguments
+    )
     result = evaluate(SCORES, TARGETS, classwise=True, **arguments)
     assert result == pytest.approx({f'multi-label/{name}': value for name, value in figures.items()}, nan_ok=True)
     assert ('multi-label/mAP_area' in result) == (protocol == 'voc')

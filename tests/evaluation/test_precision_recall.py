@@ -17,6 +17,10 @@ def top_3(scores, targets):
     return predicted
 
 
+def scikit_learns(targets, predicted, rows):
+    return precision_recall_fscore_support(targets[rows], predicted[rows], average='binary', zero_division=0)[:3]
+
+
 PREDICTIONS = {
     'above 0.5': (lambda scores, targets: predict_above(scores), lambda scores, targets: scores >= 0.5),
     'top 3': (predict_top, top_3),
@@ -31,14 +35,10 @@ def test_precision_recall_f1_are_scikit_learns(predict, reference, ignored, leve
         scores, targets = random_case(seed, levels=levels, ignored=ignored)
         labelled, expected = targets >= 0, reference(scores, targets)
         result = precision_recall_f1(predict(scores, targets), targets)
-
-        def scikit_learns(rows):
-            return precision_recall_fscore_support(
-                targets[rows], expected[rows], average='binary', zero_division=0
-            )[:3]
-
-        each_class = [scikit_learns((labelled[:, c], c)) for c in range(8)]  # the ninth has no positive image
-        macro, micro = np.mean(each_class, axis=0), scikit_learns(labelled)
+        each_class = [
+            scikit_learns(targets, expected, (labelled[:, c], c)) for c in range(8)
+        ]  # the ninth has no positive image
+        macro, micro = np.mean(each_class, axis=0), scikit_learns(targets, expected, labelled)
         assert [result[key] for key in ('CP', 'CR', 'macro_F1')] == pytest.approx(macro, abs=1e-9)
         assert [result[key] for key in ('OP', 'OR', 'OF1')] == pytest.approx(micro, abs=1e-9)
         assert result['CF1'] == pytest.approx(2 / (1 / result['CP'] + 1 / result['CR']), abs=1e-9)
@@ -67,7 +67,13 @@ def test_ignored_entries_count_nowhere():
         ([[1, 1]], [[-1, -1]], dict(CP=np.nan, CR=np.nan, CF1=np.nan, macro_F1=np.nan, OP=0, OR=0, OF1=0)),
         ([[1, 1]], [[1, 0]], dict(CP=1, CR=1, CF1=1, macro_F1=1, OP=0.5, OR=1, OF1=2 / 3)),
     ],
-    ids=['nothing predicted', 'no positives', 'neither', 'all ignored', 'a class without positives counts overall only'],
+    ids=[
+        'nothing predicted',
+        'no positives',
+        'neither',
+        'all ignored',
+        'a class without positives counts overall only',
+    ],
 )
 def test_degenerate_counts_are_defined(predicted, targets, expected):
     result = precision_recall_f1(np.array(predicted, bool), np.array(targets))
