@@ -21,7 +21,7 @@ REPO = Path(__file__).resolve().parents[1]
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker('ops') is not None:
-        pytest.importorskip('mmcv._ext', reason='needs mmcv with compiled operators: requirements/mmdet.txt')
+        pytest.importorskip('mmcv._ext', reason='needs mmcv with compiled operators: make ops')
 
 
 @pytest.fixture(autouse=True)

@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', default='work_dirs/evaluate', help='where results go (default: %(default)s)')
     parser.add_argument('--backbone', metavar='timm:NAME', help="or mmpretrain:NAME: others' models")
     parser.add_argument('--config', help='config with model.backbone, for checkpoints that hold none')
-    parser.add_argument('--names', nargs='+', help='names for the tables, one a checkpoint; seeds of one method share it')
+    parser.add_argument('--names', nargs='+', help='for the tables, one a checkpoint; seeds of a method share it')
     parser.add_argument('--aggregate', choices=['cls', 'gap'], help='global feature (default: as pretrained)')
     parser.add_argument('--image-size', type=int, help='for classification, in px (default: as pretrained)')
     parser.add_argument(

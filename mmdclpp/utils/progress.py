@@ -28,7 +28,8 @@ class ProgressBar:
         if visible and sys.stdout.isatty():
             columns = (TextColumn('{task.description}'), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
             left = (TextColumn('left'), TimeRemainingColumn(), TextColumn('{task.fields[note]}'))
-            self._bar = Progress(*columns, *left)
+            # The time left from all that was done: a step may take minutes.
+            self._bar = Progress(*columns, *left, speed_estimate_period=3600)
             self._bar.start()
             atexit.register(self._bar.stop)  # gives the cursor back when the program is interrupted
             self._task = self._bar.add_task(label, total=total, completed=done, note='')

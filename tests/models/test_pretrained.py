@@ -2,6 +2,7 @@ import copy
 
 import pytest
 import torch
+from mmengine.model import BaseModule
 from mmengine.registry import MODELS as ROOT
 from mmengine.runner import save_checkpoint
 
@@ -61,6 +62,25 @@ def test_after_initialisation_the_backbone_is_the_checkpoints_bit_for_bit(tmp_pa
     assert result.keys() == expected.keys()
     for key, value in expected.items():
         assert torch.equal(result[key], value), key
+
+
+@pytest.mark.parametrize('elsewhere', [dict(layer4='head.stage'), None])
+def test_a_stage_that_the_model_keeps_elsewhere_is_loaded_there_and_is_no_rest(tmp_path, elsewhere):
+    expected = random_state(RESNET)
+    path = write(tmp_path / 'epoch_3.pth', expected)
+    model = BaseModule(init_cfg=dict(type='Pretrained', part='backbone', elsewhere=elsewhere, checkpoint=path))
+    three = dict(num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,))
+    model.backbone = MODELS.build({**RESNET, **three})
+    model.head = torch.nn.ModuleDict(dict(stage=MODELS.build(RESNET).layer4))
+    if elsewhere is None:
+        with pytest.raises(UserError, match='keys: .* unexpected .layer4.0'):
+            model.init_weights()
+        return
+    model.init_weights()
+    assert 'layer4' not in dict(model.backbone.named_children())
+    result = {**model.backbone.state_dict(), **model.head.stage.state_dict(prefix='layer4.')}
+    assert result.keys() == expected.keys()
+    assert all(torch.equal(result[key], value) for key, value in expected.items())
 
 
 @pytest.mark.parametrize('checkpoint', [None, ''])

@@ -1,5 +1,6 @@
 """Load one part of a checkpoint into a model, whole or not at all."""
 
+import copy
 import re
 from typing import Dict, Optional
 
@@ -38,6 +39,9 @@ class Pretrained(PretrainedInit):
             the part as it was initialised: a random baseline.
         part (str, optional): Name of the submodule to load into. Without it, this
             is mmengine's ``Pretrained``. Defaults to None.
+        elsewhere (Dict[str, str], optional): Children that the checkpoint's part
+            has and the model keeps in another place, which is loaded too:
+            ``{'layer4': 'roi_head.shared_head.layer4'}``. Defaults to None.
         prefix (str, optional): See mmengine's ``Pretrained``; not used with
             ``part``. Defaults to None.
         map_location (str): Where to put the tensors. Defaults to 'cpu'.
@@ -49,9 +53,11 @@ class Pretrained(PretrainedInit):
         part: Optional[str] = None,
         prefix: Optional[str] = None,
         map_location: str = 'cpu',
+        elsewhere: Optional[Dict[str, str]] = None,
     ):
         super().__init__(checkpoint, prefix, map_location)
         self.part = part
+        self.elsewhere = elsewhere or {}
 
     def __call__(self, module: nn.Module) -> None:
         """Fill ``module`` in place.
@@ -65,7 +71,14 @@ class Pretrained(PretrainedInit):
         if not self.checkpoint:
             print_log(f'{self.part}: random weights, since model.init_cfg.checkpoint is empty', logger='current')
             return
-        load_part(module.get_submodule(self.part), self.checkpoint, f'{self.part}.', self.map_location)
+        part = module.get_submodule(self.part)
+        if self.elsewhere:
+            # For the time of loading, the part is whole.
+            part = copy.copy(part)
+            part._modules = dict(part._modules)
+            for child, place in self.elsewhere.items():
+                part.add_module(child, module.get_submodule(place))
+        load_part(part, self.checkpoint, f'{self.part}.', self.map_location)
         if hasattr(module, '_params_init_info'):
             update_init_info(module, init_info=self._get_init_info())
 
