@@ -9,6 +9,8 @@ from torch.nn.functional import normalize
 from mmdclpp.core.memory import buffer_bytes, chunks
 from mmdclpp.errors import UserError
 
+from .feature_checks import check_features
+
 
 @torch.no_grad()
 def knn_scores(
@@ -38,12 +40,14 @@ def knn_scores(
         Tensor: Shape ``(M, C)``, float32 in [0, 1]; 0 where no neighbour has a vote.
 
     Raises:
-        UserError: If ``k`` or ``temperature`` is not positive, or there is no training image.
+        UserError: If ``k`` or ``temperature`` is not positive, there is no training image, shapes do not fit, or a
+            feature is not finite.
     """
     if k < 1 or not temperature > 0:
         raise UserError(f'k={k}, temperature={temperature}: both must be positive')
     if len(train_features) == 0:
         raise UserError('train_features is empty: there is no neighbour to vote')
+    check_features(train_features, train_targets, features)
     k = min(k, len(train_features))
     keys, queries = (normalize(each.float(), dim=1) for each in (train_features, features))
     labelled, positive = train_targets >= 0, (train_targets > 0).to(keys)

@@ -90,6 +90,8 @@ def test_the_lengths_of_features_and_their_precision_change_nothing():
         (dict(temperature=0.0), 'temperature=0'),
         (dict(temperature=float('nan')), 'temperature=nan'),
         (dict(train_features=torch.zeros(0, 6), train_targets=torch.zeros(0, 9)), 'train_features is empty'),
+        (dict(train_targets=torch.zeros(39, 9)), r'train features \(40, 6\), train targets \(39, 9\)'),
+        (dict(features=torch.full((2, 6), torch.nan)), '2 of 2 test images have features that are NaN'),
     ],
 )
 def test_what_cannot_vote_is_refused(change, message):

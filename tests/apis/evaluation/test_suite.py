@@ -180,6 +180,21 @@ def test_methods_and_seeds_and_the_random_baseline_stand_in_one_table(run_suite,
     assert '| random | GAP |' in table and '±' in table
 
 
+def test_two_processes_find_what_one_finds(run, run_suite, data_root, checkpoint, tmp_path):
+    result = run(
+        *('tools/dist_evaluate.sh', checkpoint, 2, '--tasks', 'knn', 'voc-seg', '--data-root', data_root),
+        *('--work-dir', tmp_path / 'two', '--batch-size', 16, '--num-workers', 0),
+        *('--cfg-options', 'train_cfg.max_iters=2', 'train_dataloader.batch_size=1'),
+    )
+    assert result.returncode == 0, result.stderr
+    (two,) = json.loads((tmp_path / 'two' / 'results.json').read_text())['models']
+    (one,) = run_suite(tasks=['knn', 'voc-seg'])['models']
+    for key in ('coco-knn', 'voc-knn'):
+        assert two['evaluations'][key]['metrics'] == pytest.approx(one['evaluations'][key]['metrics'], abs=1e-3)
+    assert set(two['evaluations']['voc-seg']['metrics']) == {'aAcc', 'mIoU', 'mAcc'}
+    assert result.stdout.count('[1/3]') == 1  # one process speaks
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
