@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from _arguments import add_common_arguments
+from _arguments import add_common_arguments, prepare_and_verify
 
 from mmdclpp.apis._cli import run_tool
 
@@ -27,14 +27,12 @@ def main() -> int:
         archives = preparation.voc_archives(args.years, args.aug)
         print(preparation.describe(archives, Path(args.data_root).expanduser(), args.delete_archives))
         return 0
-    preparation.prepare_voc(
-        args.data_root, args.years, args.aug, args.download, args.mirror, args.delete_archives, args.workers
+    wanted = (args.data_root, args.years, args.aug)
+    return prepare_and_verify(
+        args,
+        lambda: preparation.prepare_voc(*wanted, args.download, args.mirror, args.delete_archives, args.workers),
+        lambda full: preparation.verify_voc(*wanted, full, args.workers),
     )
-    if args.verify is None:
-        return 0
-    checks = preparation.verify_voc(args.data_root, args.years, args.aug, args.verify == 'full', args.workers)
-    print(preparation.report(checks))
-    return int(not preparation.passed(checks))
 
 
 if __name__ == '__main__':

@@ -12,3 +12,4 @@ param_scheduler = [
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=20000, val_interval=2000)  # prior: DenseCL
 val_cfg = dict()
 test_cfg = dict()
+auto_scale_lr = dict(base_batch_size=16)

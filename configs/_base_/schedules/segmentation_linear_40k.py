@@ -8,3 +8,4 @@ param_scheduler = [
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=40000, val_interval=4000)
 val_cfg = dict()
 test_cfg = dict()
+auto_scale_lr = dict(base_batch_size=16)

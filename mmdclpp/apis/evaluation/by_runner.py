@@ -1,14 +1,17 @@
 """Evaluations by the mm* runners: a linear probe with augmentation, and segmentation."""
 
-from typing import Any, Dict
+from typing import Any, Dict, Tuple
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import get_world_size
 
-from mmdclpp.apis.evaluation.data import DataSource
-from mmdclpp.apis.evaluation.job import Job, NotApplicable
+from mmdclpp.apis._runner import load_config
+from mmdclpp.apis.evaluation.job import Job, NotApplicable, shipped_config
+from mmdclpp.apis.evaluation.on_features import check_splits
 from mmdclpp.apis.evaluation.resize import PUBLISHED_CROP, set_crop_size, set_image_size
 from mmdclpp.apis.training import train
+from mmdclpp.errors import UserError
 from mmdclpp.models.backbones.features import extract_features
 from mmdclpp.registry import DATASETS
 from mmdclpp.utils.imports import import_quietly
@@ -18,6 +21,7 @@ import_quietly('mmseg.datasets')
 _NEVER = 10**9
 # By the name of a data set: what the segmentation configs call it, its class in mmseg, and how many classes it has.
 _SEGMENTATION_DATA = {
+    'VOC2012Aug': ('voc12aug', dict(type='PascalVOCDataset'), 21),
     'VOC2012': ('voc12', dict(type='PascalVOCDataset'), 21),
     'voc_seg': ('voc12', dict(type='PascalVOCDataset'), 21),
     'COCO objects': ('cocoobjects', dict(type='CocoObjectsDataset', _scope_='mmdclpp'), 81),
@@ -29,11 +33,13 @@ _DENSE_KEYS = ('img_size', 'out_type', 'out_indices', 'strides', 'dilations', 'd
 
 def linear_with_augmentation(job: Job) -> Dict[str, Any]:
     """fnc's linear evaluation: augmented crops, 90 epochs."""
-    cfg = job.config(f'benchmarks/linear/vit-s16_{"voc07" if job.data.name.lower().startswith("voc") else "coco"}.py')
+    cfg = shipped_config(
+        f'benchmarks/linear/vit-s16_{"voc07" if job.data.name.lower().startswith("voc") else "coco"}.py'
+    )
     for split, loader in (('train', cfg.train_dataloader), ('test', cfg.val_dataloader)):
         loader.dataset.update(job.data.options(split))
         loader.dataset.pipeline = set_image_size(loader.dataset.pipeline, job.image_size)
-    classes = DATASETS.build(cfg.val_dataloader.dataset).metainfo['classes']
+    classes = check_splits(*(DATASETS.build(loader.dataset) for loader in (cfg.train_dataloader, cfg.val_dataloader)))
     cfg.model.backbone = job.source.backbone
     cfg.model.aggregate = job.source.aggregate
     cfg.model.data_preprocessor.update(job.source.normalise)
@@ -41,15 +47,16 @@ def linear_with_augmentation(job: Job) -> Dict[str, Any]:
     cfg.optim_wrapper.optimizer.lr *= len(classes) / cfg.model.head.num_classes
     cfg.model.head.update(in_channels=_channels(job), num_classes=len(classes))
     cfg.val_evaluator.classwise = True
-    metrics = {key.split('/')[-1]: value for key, value in _measure(cfg, job).items()}
+    measured, schedule = _measure(cfg, job)
+    metrics = {key.removeprefix('multi-label/'): value for key, value in measured.items()}
     per_class = [{'class': name, 'AP': metrics.pop(f'AP_{name}')} for name in classes]
-    return dict(metrics=metrics, per_class=per_class, settings=dict(image_size=job.image_size, **_schedule(cfg)))
+    return dict(metrics=metrics, per_class=per_class, settings=dict(image_size=job.image_size, **schedule))
 
 
 def linear_segmentation(job: Job) -> Dict[str, Any]:
-    """A linear layer on frozen features of whole images, 500 iterations."""
-    cfg = job.config('benchmarks/quick/linear_segmentation.py')
-    size = job.options.segmentation_size or 2 * job.image_size
+    """A linear layer on frozen features of whole images."""
+    cfg = shipped_config('benchmarks/quick/linear_segmentation.py')
+    size = job.segmentation_size
     _, dataset, num_classes = _SEGMENTATION_DATA[job.data.name]
     for split, loader in (('train', cfg.train_dataloader), ('test', cfg.val_dataloader)):
         loader.dataset.update(**dataset, **job.data.options(split))
@@ -78,7 +85,9 @@ def _fine_tuned(job: Job, head: str) -> Dict[str, Any]:
     family = {'VisionTransformer': 'vit-s16', 'ResNet': 'r50'}.get(kind)
     if head == 'upernet' and family is None:
         raise NotApplicable(f'which feature maps of a {kind} UPerNet should take is not known')
-    cfg = job.config(f'benchmarks/segmentation/{family or "vit-s16"}_{head}_{_config_name(job.data)}.py')
+    cfg = shipped_config(
+        f'benchmarks/segmentation/{family or "vit-s16"}_{head}_{_SEGMENTATION_DATA[job.data.name][0]}.py'
+    )
     _place_data(cfg, job)
     size = job.options.segmentation_size or PUBLISHED_CROP
     set_crop_size(cfg, size)
@@ -112,13 +121,6 @@ def _set_width(model: Dict[str, Any], width: int) -> None:
                 model[part][key] = scaled(model[part][key])
 
 
-def _config_name(data: DataSource) -> str:
-    """What the segmentation configs call a data set."""
-    if data.name == 'VOC2012' and (data.root / 'ImageSets/Segmentation/aug.txt').is_file():
-        return 'voc12aug'
-    return _SEGMENTATION_DATA[data.name][0]
-
-
 def _place_data(cfg: Config, job: Job) -> None:
     """Point the data sets of a config, which lie below ``data/``, to where they are."""
     for split, loader in (('train', cfg.train_dataloader), ('test', cfg.val_dataloader)):
@@ -141,20 +143,31 @@ def _segment(cfg: Config, job: Job, size: int) -> Dict[str, Any]:
     normalise = dict(job.source.normalise)
     normalise['bgr_to_rgb'] = normalise.pop('to_rgb')
     cfg.model.data_preprocessor.update(normalise)
-    metrics = _measure(cfg, job)
-    return dict(metrics=metrics, settings=dict(crop_size=size, **_schedule(cfg)))
+    metrics, schedule = _measure(cfg, job)
+    return dict(metrics=metrics, settings=dict(crop_size=size, **schedule))
 
 
-def _measure(cfg: Config, job: Job) -> Dict[str, float]:
-    """Train a config from where it stopped, and measure the result once."""
+def _measure(cfg: Config, job: Job) -> Tuple[Dict[str, float], Dict[str, Any]]:
+    """Train a config from where it stopped, and measure the result once; also, what tells of its schedule."""
     cfg.model.init_cfg.checkpoint = str(job.weights)
     cfg.train_cfg.val_begin = _NEVER  # measured once, below: also if only that was interrupted
-    for loader in (cfg.train_dataloader, cfg.val_dataloader):
-        loader.num_workers = job.options.num_workers
     cfg.custom_hooks = [dict(type='ProgressHook', _scope_='mmdclpp', label='      ')]
     cfg.log_level = 'ERROR'
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.num_workers = job.options.num_workers
+    # The protocol's batch, of all processes together: it must not depend on how many there are.
+    cfg.train_dataloader.batch_size = cfg.auto_scale_lr.base_batch_size
+    cfg = load_config(cfg, job.options.cfg_options)
+    schedule = _schedule(cfg)
+    batch, processes = cfg.train_dataloader.batch_size, get_world_size()
+    if batch % processes:
+        raise UserError(
+            f'train_dataloader.batch_size={batch}, of all processes together, cannot be shared by {processes}: choose '
+            'another number of processes'
+        )
+    cfg.train_dataloader.batch_size = batch // processes
     runner = train(cfg, work_dir=str(job.folder), resume=True, seed=job.options.seed, launcher=job.options.launcher)
-    return {key: float(value) for key, value in runner.val().items()}
+    return {key: float(value) for key, value in runner.val().items()}, schedule
 
 
 def _schedule(cfg: Config) -> Dict[str, Any]:

@@ -1,8 +1,10 @@
 """Where the data of an evaluation lie below the data root."""
 
 import hashlib
+import json
+import os
 from pathlib import Path
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from mmdclpp.errors import UserError
 
@@ -47,14 +49,21 @@ class DataSource(NamedTuple):
         return dict(data_root=f'{self.root}/', ann_file=part.ann_file, data_prefix=prefix)
 
     def identity(self) -> str:
-        """A hash of what is evaluated on: names and annotations. Where the data lie does not matter."""
+        """A hash of what is evaluated on: annotations, images and masks. Where the data lie does not matter."""
         digest = hashlib.sha256(self.name.encode())
         for part in (self.train, self.test):
-            if part.ann_file:
-                digest.update((self.root / part.ann_file).read_bytes())
-            else:
-                digest.update('\n'.join(sorted(path.name for path in (self.root / part.images).iterdir())).encode())
+            content = (self.root / part.ann_file).read_bytes() if part.ann_file else b''
+            digest.update(f'{len(content)} bytes: '.encode() + content)
+            for folder in filter(None, (part.images, part.masks)):
+                digest.update(json.dumps(_files(self.root / folder)).encode())
         return digest.hexdigest()
+
+
+def _files(folder: Path) -> List[Tuple[str, int, int]]:
+    """Names, sizes and times of a folder's files, which tell cheaply whether one was replaced."""
+    with os.scandir(folder) as entries:
+        found = [(entry.name, entry.stat()) for entry in entries]
+    return sorted((name, status.st_size, int(status.st_mtime)) for name, status in found)
 
 
 def _multi_label(name: str, folder: str, ann_file: str, splits: Tuple[str, str], images: str, full: bool) -> DataSource:
@@ -91,6 +100,16 @@ _KNOWN = {
         _segmentation('COCO-Stuff 164k', 'coco_stuff164k', '', 'images/{}2017', 'annotations/{}2017', full=True),
     ),
 }
+# With SBD's masks, where they are there. (The config adds VOC2012's own training images to SBD's.)
+_KNOWN['voc-aug-masks'] = (
+    DataSource(
+        'VOC2012Aug',
+        Path('VOCdevkit/VOC2012'),
+        Split('ImageSets/Segmentation/aug.txt', 'JPEGImages', 'SegmentationClassAug'),
+        Split('ImageSets/Segmentation/val.txt', 'JPEGImages', 'SegmentationClass'),
+    ),
+    *_KNOWN['voc-masks'],
+)
 
 
 def find_data(kind: str, data_root: Path) -> Optional[DataSource]:
@@ -98,7 +117,8 @@ def find_data(kind: str, data_root: Path) -> Optional[DataSource]:
     for known in _KNOWN[kind]:
         source = known._replace(root=data_root / known.root)
         parts = (source.train, source.test)
-        if all((source.root / (part.ann_file or part.masks)).exists() for part in parts):
+        needed = (source.root / name for part in parts for name in part if name)
+        if all(path.exists() for path in needed):
             return source
     return None
 
@@ -118,7 +138,8 @@ def require_data(kind: str, data_root: Path) -> DataSource:
 def missing_data(kind: str, data_root: Path) -> str:
     """What to tell of a data set that is not there."""
     first = _KNOWN[kind][0]
-    wanted = data_root / first.root / (first.train.ann_file or first.train.masks)
+    paths = (data_root / first.root / name for part in (first.train, first.test) for name in part if name)
+    wanted = next((path for path in paths if not path.exists()), first.root)
     converter = 'voc.py' if kind.startswith('voc') else 'coco.py'
     return (
         f'no {first.name} below {data_root} ({wanted} does not exist): python tools/dataset_converters/{converter} '

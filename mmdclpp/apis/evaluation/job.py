@@ -7,7 +7,6 @@ from typing import Any, Dict, Optional
 from mmengine.config import Config
 from torch import nn
 
-from mmdclpp.apis._runner import load_config
 from mmdclpp.apis.evaluation.data import DataSource
 from mmdclpp.apis.evaluation.source import ModelSource
 from mmdclpp.errors import UserError
@@ -43,6 +42,7 @@ class Job:
         fingerprint (str): What distinguishes its features from those of other models.
         weights (Path): The backbone's weights by themselves.
         data (DataSource): The data.
+        identity (str): What distinguishes these data from others.
         folder (Path): Where the evaluation may write.
         options (Options): The user's choices.
     """
@@ -52,6 +52,7 @@ class Job:
     fingerprint: str
     weights: Path
     data: DataSource
+    identity: str
     folder: Path
     options: Options
 
@@ -60,8 +61,12 @@ class Job:
         """The side of images for classification, in px: as in pretraining, unless chosen."""
         return self.options.image_size or self.source.image_size
 
-    def config(self, name: str) -> Config:
-        """A shipped config with the user's ``cfg_options``."""
-        # Formatting a config for its dumps would cost seconds a run.
-        cfg = Config.fromfile(config_path(name), format_python_code=False)
-        return load_config(cfg, self.options.cfg_options)
+    @property
+    def segmentation_size(self) -> int:
+        """The side of images for linear segmentation, in px: twice that for classification, unless chosen."""
+        return self.options.segmentation_size or 2 * self.image_size
+
+
+def shipped_config(name: str) -> Config:
+    """A shipped config. Formatting it for its dumps would cost seconds a run."""
+    return Config.fromfile(config_path(name), format_python_code=False)

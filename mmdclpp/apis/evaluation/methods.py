@@ -94,8 +94,9 @@ class Method(NamedTuple):
 def methods_of(models: Sequence[Mapping]) -> List[Method]:
     """Put the seeds of each method together.
 
-    Checkpoints of equal name, arch, aggregate and pair feature are seeds of one method, unless two of them share a seed
-    or the weights: such stand alone, named after their files. An unknown seed (None) is shared with no other.
+    Checkpoints of equal name, arch, aggregate and pair feature are seeds of one method if all have one recipe (config
+    and length of pretraining) and no two share a seed or the weights: others stand alone, named after their files. An
+    unknown recipe (None) is shared with no other.
 
     Args:
         models (Sequence[Mapping]): See the module.
@@ -129,7 +130,10 @@ def keys_of(models: Iterable[Mapping]) -> List[Key]:
 
 
 def _are_seeds(group: Sequence[Mapping]) -> bool:
-    """Whether no two share a seed or the weights: two epochs of one run have no standard deviation."""
+    """Whether they differ in the seed alone: two epochs of one run, or two recipes, have no standard deviation."""
+    recipes = {model.get('recipe', '') for model in group}
+    if len(group) > 1 and (len(recipes) > 1 or None in recipes):
+        return False
     known = ([model[field] for model in group if model[field] is not None] for field in ('seed', 'fingerprint'))
     return all(len(values) == len(set(values)) for values in known)
 

@@ -2,12 +2,14 @@
 
 from typing import Any, Dict, List, NamedTuple, Tuple
 
+from mmengine.dataset import BaseDataset
 from mmengine.device import get_device
 from mmpretrain.models import ClsDataPreprocessor
 from torch import Tensor
 
-from mmdclpp.apis.evaluation.job import Job
+from mmdclpp.apis.evaluation.job import Job, shipped_config
 from mmdclpp.apis.evaluation.resize import set_image_size
+from mmdclpp.errors import UserError
 from mmdclpp.evaluation.features import extract_image_features, multi_label_targets
 from mmdclpp.evaluation.knn import knn_scores
 from mmdclpp.evaluation.linear_fit import fit_linear
@@ -40,16 +42,42 @@ def knn_on_features(job: Job) -> Dict[str, Any]:
     return _result(job, scores, data, dict(k=K, temperature=TEMPERATURE))
 
 
+def check_splits(train: BaseDataset, test: BaseDataset) -> List[str]:
+    """The classes of both splits.
+
+    Raises:
+        UserError: If they differ, or an image is in both.
+    """
+    classes = [list(dataset.metainfo['classes']) for dataset in (train, test)]
+    if classes[0] != classes[1]:
+        raise UserError(
+            f'ann_file: {train.ann_file} and {test.ann_file} have other classes, or another order of them: give both '
+            'the same categories'
+        )
+    images = [{dataset.get_data_info(index)['img_path'] for index in range(len(dataset))} for dataset in (train, test)]
+    shared = sorted(images[0] & images[1])
+    if shared:
+        raise UserError(
+            f'ann_file: {train.ann_file} and {test.ann_file} share {len(shared)} images ({shared[0]}): take them out '
+            'of one'
+        )
+    return classes[0]
+
+
 def _features(job: Job) -> _Features:
     """Features and targets of both splits, from the cache as far as they are there."""
-    config = job.config('benchmarks/linear/vit-s16_coco.py')
+    config = shipped_config('benchmarks/linear/vit-s16_coco.py')
     pipeline = set_image_size(config.val_dataloader.dataset.pipeline, job.image_size)
     device = get_device()
     backbone = job.backbone.to(device)
     preprocessor = ClsDataPreprocessor(**job.source.normalise).to(device)
+    datasets = {
+        split: DATASETS.build(dict(type='CocoMultiLabel', **job.data.options(split), pipeline=pipeline))
+        for split in ('train', 'test')
+    }
+    classes = check_splits(**datasets)
     splits = {}
-    for split in ('train', 'test'):
-        dataset = DATASETS.build(dict(type='CocoMultiLabel', **job.data.options(split), pipeline=pipeline))
+    for split, dataset in datasets.items():
         features = extract_image_features(
             backbone,
             preprocessor,
@@ -61,7 +89,7 @@ def _features(job: Job) -> _Features:
             label=f'      {split} features',
         )
         splits[split] = (features.aggregate(job.source.aggregate).to(device), multi_label_targets(dataset).to(device))
-    return _Features(**splits, classes=list(dataset.metainfo['classes']))
+    return _Features(**splits, classes=classes)
 
 
 def _result(job: Job, scores: Tensor, data: _Features, settings: Dict[str, Any], **more) -> Dict[str, Any]:

@@ -26,6 +26,12 @@ from mmdclpp.registry import MODELS
 from mmdclpp.utils.files import write_whole
 
 RANDOM = 'random'
+# What a config may freeze for its own training, while an evaluation decides for itself what to train.
+_FREEZING = ('frozen_stages', 'norm_eval', 'stop_grad_conv1')
+# What tells runs of one method apart, in a config.
+_OF_A_RUN = ('randomness', 'work_dir', 'load_from', 'resume', 'launcher', 'experiment_name')
+# What the keys of a timm model start with in files of models around it.
+_AROUND_TIMM = ('backbone.timm_model.', 'timm_model.', 'backbone.', 'module.', 'model.')
 _VIT_NAMES = {'tiny': 'Ti', 'small': 'S', 'base': 'B', 'large': 'L', 'huge': 'H'}
 
 
@@ -43,6 +49,8 @@ class ModelSource:
         image_size (int): Side of the images it was pretrained with, in px.
         pair_feature (str, optional): What dense positives were matched by. None if nothing was matched.
         seed (int, optional): The seed of pretraining, or of random weights.
+        recipe (str, optional): Equal for models that differ by nothing but their seed: a hash of the config and the
+            length of pretraining. None if that is not known, or the seed is not.
     """
 
     name: str
@@ -54,6 +62,7 @@ class ModelSource:
     image_size: int
     pair_feature: Optional[str] = None
     seed: Optional[int] = None
+    recipe: Optional[str] = None
 
     def build(self) -> nn.Module:
         """Build the backbone and load its weights, whole or not at all.
@@ -73,18 +82,18 @@ class ModelSource:
                     f'{self.arch}: its weights cannot be downloaded ({type(error).__name__}): go online, or give a '
                     'checkpoint file beside --backbone'
                 ) from error
-            if not self.backbone.get('pretrained') and not self.backbone.get('checkpoint_path'):
+            if not self.backbone.get('pretrained'):
                 backbone.init_weights()
-        if self.checkpoint is not None:
+        if self.checkpoint is not None and 'model_name' in self.backbone:
+            _load_timm(backbone.timm_model, self.backbone['model_name'], self.checkpoint)
+        elif self.checkpoint is not None:
             load_part(backbone, self.checkpoint)
         backbone.eval()  # mmpretrain's return nothing
         return backbone
 
     def fingerprint(self, backbone: nn.Module) -> str:
         """What distinguishes the features of this model from any other's: a hash of weights and config."""
-        config = [_without_weights(self.backbone), self.normalise]
-        text = json.dumps(config, sort_keys=True, default=str) + weights_fingerprint(backbone)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return _hash([_without_weights(self.backbone), self.normalise, weights_fingerprint(backbone)])
 
 
 def read_sources(
@@ -107,7 +116,7 @@ def read_sources(
         aggregate (str, optional): ``'cls'`` or ``'gap'`` for all. Defaults to None, as each was pretrained.
 
     Raises:
-        UserError: If a file is missing, cut off or holds no config, or a name is unknown.
+        UserError: If a file is missing, cut off or holds no config, a name is unknown, or a model is given twice.
     """
     if backbone is not None and config is not None:
         raise UserError('backbone, config: both name the architecture: give one')
@@ -134,16 +143,23 @@ def _describe(models, backbone, config) -> List[ModelSource]:
     """The sources of the models, those with random weights in the architecture of the first that has a config."""
     files = [str(model) for model in models if not _is_random(model)]
     for file in files:
+        if file.endswith('.safetensors'):
+            raise UserError(f'models: {file}: safetensors cannot be read: give a file that torch.save wrote')
         require_checkpoint(file, 'models')
+    places = [Path(model).resolve() for model in models]
+    for index, model in enumerate(models):
+        if places[index] in places[:index]:
+            raise UserError(f'models: {model} is given twice: name each model once')
     if backbone is None and config is None and not files:
         raise UserError('random: of which architecture? Give config, backbone or another checkpoint')
 
     def of_file(file: Optional[str]) -> ModelSource:
         if backbone is not None:
             return _named_backbone(backbone, file)
-        meta = {} if file is None else _read_meta(file)
+        meta = {} if file is None else _read(file).get('meta')
+        meta = meta if isinstance(meta, dict) else {}
         cfg = _config_of(file, meta) if config is None else load_config(config)
-        return _from_config(cfg, file, meta.get('seed'), config or file)
+        return _from_config(cfg, file, meta, config or file)
 
     sources = {file: of_file(file) for file in files}
     result = []
@@ -165,20 +181,31 @@ def _randomised(like: ModelSource, model: str) -> ModelSource:
     if not seed.isdigit():
         raise UserError(f"{model}: {seed!r} is no seed: write 'random' or 'random:1'")
     backbone = _without_weights(like.backbone)
-    return dataclasses.replace(like, name=RANDOM, backbone=backbone, checkpoint=None, pair_feature=None, seed=int(seed))
+    return dataclasses.replace(
+        like,
+        name=RANDOM,
+        backbone=backbone,
+        checkpoint=None,
+        pair_feature=None,
+        seed=int(seed),
+        recipe=_hash([RANDOM, backbone]),
+    )
 
 
 def _without_weights(backbone: Dict[str, Any]) -> Dict[str, Any]:
     return {key: value for key, value in backbone.items() if key not in ('pretrained', 'checkpoint_path', 'init_cfg')}
 
 
-def _read_meta(file: str) -> Dict[str, Any]:
+def _hash(config: Any) -> str:
+    return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _read(file: str) -> Dict[str, Any]:
     try:
         content = CheckpointLoader.load_checkpoint(file, map_location='cpu', logger='silent')
     except Exception as error:  # whatever unpickling a foreign file may raise
         raise UserError(f'checkpoint {file} is cut off or no checkpoint: give a file that torch.save wrote') from error
-    meta = content.get('meta') if isinstance(content, dict) else None
-    return meta if isinstance(meta, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _config_of(file: str, meta: Dict[str, Any]) -> Config:
@@ -197,7 +224,7 @@ def _config_of(file: str, meta: Dict[str, Any]) -> Config:
         ) from error
 
 
-def _from_config(cfg: Config, file: Optional[str], seed: Optional[int], where: Optional[str]) -> ModelSource:
+def _from_config(cfg: Config, file: Optional[str], meta: Dict[str, Any], where: Optional[str]) -> ModelSource:
     model = cfg.get('model') or {}
     if not isinstance(model.get('backbone'), dict) or 'type' not in model.backbone:
         raise UserError(f'{where}: its config has no model.backbone to evaluate: give a pretraining checkpoint')
@@ -215,8 +242,14 @@ def _from_config(cfg: Config, file: Optional[str], seed: Optional[int], where: O
         aggregate=aggregate if aggregate in AGGREGATES else 'gap',
         image_size=_image_size(backbone, cfg),
         pair_feature=pair_feature,
-        seed=seed,
+        seed=meta.get('seed'),
+        recipe=None if meta.get('seed') is None else _recipe(cfg, meta),
     )
+
+
+def _recipe(cfg: Config, meta: Dict[str, Any]) -> str:
+    settings = {key: value for key, value in cfg.to_dict().items() if key not in _OF_A_RUN}
+    return _hash([settings, meta.get('epoch'), meta.get('iter')])
 
 
 def _scoped(kind: str, default_scope: Optional[str]) -> str:
@@ -229,15 +262,21 @@ def _scoped(kind: str, default_scope: Optional[str]) -> str:
 
 
 def _for_evaluation(backbone: Dict[str, Any]) -> Dict[str, Any]:
-    """The config of a backbone that gives all its features of whole images."""
+    """The config of a backbone that gives all its features of whole images, and of which all weights can be trained."""
     kind = MODELS.get(backbone['type'])
     if kind in (MAEViT, MoCoV3ViT):
         # They differ from a plain vision transformer by what only pretraining needs, such as masking.
         if isinstance(backbone.get('arch'), str):
-            backbone['arch'] = kind.arch_zoo[backbone['arch']]
+            with torch.device('meta'):  # MoCoV3ViT knows its own names only once it is built
+                backbone['arch'] = MODELS.build(backbone).arch_settings
         known = inspect.signature(VisionTransformer).parameters
         backbone = {key: value for key, value in backbone.items() if key in known}
-        backbone['type'] = 'mmpretrain.VisionTransformer'
+        backbone['type'], kind = 'mmpretrain.VisionTransformer', VisionTransformer
+    backbone = {key: value for key, value in backbone.items() if key not in _FREEZING}
+    if 'norm_eval' in inspect.signature(kind).parameters:
+        backbone['norm_eval'] = False  # some freeze by default
+    if isinstance(backbone.get('norm_cfg'), dict):
+        backbone['norm_cfg'] = {key: value for key, value in backbone['norm_cfg'].items() if key != 'requires_grad'}
     if 'raw' in getattr(kind, 'OUT_TYPES', ()):
         backbone['out_type'] = 'raw'  # class token and patches, whatever the model's own head takes
     return backbone
@@ -307,11 +346,11 @@ def _first_scale(part: Any) -> Any:
 
 def _named_backbone(name: str, file: Optional[str]) -> ModelSource:
     library, _, model = name.partition(':')
-    if library == 'timm' and model:
-        return _timm_backbone(model, file)
-    if library == 'mmpretrain' and model:
-        return _mmpretrain_backbone(model, file)
-    raise UserError(f'backbone={name!r} is unknown: write timm:NAME or mmpretrain:NAME')
+    read = {'timm': _timm_backbone, 'mmpretrain': _mmpretrain_backbone}.get(library)
+    if read is None or not model:
+        raise UserError(f'backbone={name!r} is unknown: write timm:NAME or mmpretrain:NAME')
+    source = read(model, file)
+    return source if file is None else dataclasses.replace(source, name=Path(file).stem)
 
 
 def _timm_backbone(name: str, file: Optional[str]) -> ModelSource:
@@ -324,9 +363,7 @@ def _timm_backbone(name: str, file: Optional[str]) -> ModelSource:
         raise UserError(f'backbone: timm has no model {name!r}{close or ": see timm.list_models()"}')
     with torch.device('meta'):
         model = timm.create_model(name)
-    backbone = dict(
-        type='mmpretrain.TIMMBackbone', model_name=name, pretrained=file is None, checkpoint_path=file or ''
-    )
+    backbone = dict(type='mmpretrain.TIMMBackbone', model_name=name, pretrained=file is None)
     if isinstance(model, timm.models.VisionTransformer):
         backbone['dynamic_img_size'] = True  # for segmentation, on larger images than it was pretrained with
     data = model.pretrained_cfg
@@ -334,7 +371,7 @@ def _timm_backbone(name: str, file: Optional[str]) -> ModelSource:
         name='timm',
         arch=f'timm {name}',
         backbone=backbone,
-        checkpoint=None,  # timm loads its own files
+        checkpoint=file,
         normalise=dict(
             mean=[255 * value for value in data['mean']], std=[255 * value for value in data['std']], to_rgb=True
         ),
@@ -353,7 +390,29 @@ def _mmpretrain_backbone(name: str, file: Optional[str]) -> ModelSource:
     weights = file or entry.weights
     if not weights:
         raise UserError(f'backbone: mmpretrain publishes no weights of {name!r}: give a checkpoint file')
-    return dataclasses.replace(_from_config(entry.config, weights, None, name), name=name)
+    return dataclasses.replace(_from_config(entry.config, weights, {}, name), name=name)
+
+
+def _load_timm(model: nn.Module, name: str, file: str) -> None:
+    """Load a timm model without classifier from a file with or without one."""
+    import timm
+
+    own = model.state_dict().keys()
+    with torch.device('meta'):
+        of_classifier = timm.create_model(name, num_classes=1).state_dict().keys() - own
+
+    def drop_classifier(module, state_dict, *_):
+        for key in of_classifier & state_dict.keys():
+            del state_dict[key]
+
+    content = _read(file)
+    keys = content.get('state_dict', content)
+    prefix = next((prefix for prefix in _AROUND_TIMM if any(prefix + key in keys for key in own)), _AROUND_TIMM[0])
+    hook = model.register_load_state_dict_pre_hook(drop_classifier)
+    try:
+        load_part(model, file, prefix)
+    finally:
+        hook.remove()
 
 
 def write_backbone(backbone: nn.Module, path: Path) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
@@ -10,6 +11,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 from mmengine.dist import barrier, is_main_process
 from mmengine.registry import DefaultScope
 from rich.console import Console
+from torch import nn
 
 from mmdclpp.apis._runner import start_processes
 from mmdclpp.apis._stages import Stages
@@ -25,9 +27,10 @@ from mmdclpp.apis.evaluation.on_features import knn_on_features, linear_on_featu
 from mmdclpp.apis.evaluation.report import print_report, write_report
 from mmdclpp.apis.evaluation.source import ModelSource, read_sources, write_backbone
 from mmdclpp.errors import UserError
+from mmdclpp.models.backbones.features import patch_size
 from mmdclpp.utils.files import write_whole
 
-VERSION = 1  # of what an evaluation computes: raised when results of before are no longer comparable
+VERSION = 2  # of what an evaluation computes: raised when results of before are no longer comparable
 
 
 class Evaluation(NamedTuple):
@@ -38,12 +41,14 @@ class Evaluation(NamedTuple):
         task (str): What the user calls it.
         data (str): The data it needs, a key of :mod:`mmdclpp.apis.evaluation.data`.
         run (Callable): The evaluation; the first line of its docstring is its protocol in words.
+        by_runner (bool): Whether configs, and so ``cfg_options``, are a part of it.
     """
 
     key: str
     task: str
     data: str
     run: Callable[[Job], Dict[str, Any]]
+    by_runner: bool = True
 
     @property
     def protocol(self) -> str:
@@ -51,21 +56,21 @@ class Evaluation(NamedTuple):
 
 
 _QUICK = (
-    Evaluation('coco-linear', 'coco-linear', 'coco', linear_on_features),
-    Evaluation('voc-linear', 'voc-linear', 'voc', linear_on_features),
-    Evaluation('coco-knn', 'knn', 'coco', knn_on_features),
-    Evaluation('voc-knn', 'knn', 'voc', knn_on_features),
+    Evaluation('coco-linear', 'coco-linear', 'coco', linear_on_features, by_runner=False),
+    Evaluation('voc-linear', 'voc-linear', 'voc', linear_on_features, by_runner=False),
+    Evaluation('coco-knn', 'knn', 'coco', knn_on_features, by_runner=False),
+    Evaluation('voc-knn', 'knn', 'voc', knn_on_features, by_runner=False),
     Evaluation('voc-seg', 'voc-seg', 'voc-masks', linear_segmentation),
     Evaluation('coco-seg', 'coco-seg', 'coco-masks', linear_segmentation),
 )
 _PAPER = (
     Evaluation('coco-linear@augmented', 'coco-linear', 'coco', linear_with_augmentation),
-    Evaluation('voc-seg@fcn', 'voc-seg', 'voc-masks', fcn_segmentation),
+    Evaluation('voc-seg@fcn', 'voc-seg', 'voc-aug-masks', fcn_segmentation),
     Evaluation('coco-seg@fcn', 'coco-seg', 'coco-masks', fcn_segmentation),
 )
 _MORE = (
     Evaluation('voc-linear@augmented', 'voc-linear', 'voc', linear_with_augmentation),
-    Evaluation('voc-seg@upernet', 'voc-seg', 'voc-masks', upernet_segmentation),
+    Evaluation('voc-seg@upernet', 'voc-seg', 'voc-aug-masks', upernet_segmentation),
     Evaluation('coco-seg@upernet', 'coco-seg', 'coco-masks', upernet_segmentation),
     Evaluation('coco-stuff-seg@fcn', 'coco-seg', 'coco-stuff-masks', fcn_segmentation),
 )
@@ -133,6 +138,8 @@ def evaluate(
     for name, size in (('image_size', image_size), ('segmentation_size', segmentation_size)):
         if size is not None and size < 1:
             raise UserError(f'{name}={size} is no size in px: give a positive number')
+    if batch_size < 1 or num_workers < 0:
+        raise UserError(f'batch_size={batch_size}, num_workers={num_workers}: give at least 1, and at least 0')
     plan = _plan(suite, tasks, data_root)
     sources = read_sources(models, backbone, config, names, aggregate)
     start_processes(launcher)
@@ -151,18 +158,21 @@ def evaluate(
     for skipped in plan.missing:
         console.print(f'left out: {skipped}', soft_wrap=True)
     stages = Stages(console, total=len(sources) * len(plan.evaluations))
+    if len(sources) > 1:  # a checkpoint that does not fit is to end this now, not hours later
+        for source in sources:
+            _build(source, options)
+    identities = {data: data.identity() for _, data in plan.evaluations}
     entries = []
     for source in sources:
-        with DefaultScope.overwrite_default_scope('mmdclpp'):
-            module = source.build()
-        entry = _entry(source, source.fingerprint(module))
+        module = _build(source, options)
+        entry = _entry(source, source.fingerprint(module), named=names is not None)
         folder = work_dir / f'{_slug(source.name)}-{entry["fingerprint"][:8]}'
         weights = folder / 'backbone.pth'
         if is_main_process() and not weights.is_file():
             write_backbone(module, weights)
         barrier()
         for evaluation, data in plan.evaluations:
-            job = Job(source, module, entry['fingerprint'], weights, data, folder, options)
+            job = Job(source, module, entry['fingerprint'], weights, data, identities[data], folder, options)
             try:
                 entry['evaluations'][evaluation.key] = _run_once(evaluation, job, stages, rerun)
             except NotApplicable as reason:
@@ -170,9 +180,10 @@ def evaluate(
         entries.append(entry)
     results = dict(version=VERSION, models=entries)
     if is_main_process():
-        # The poster's numbers stand beside what is measured as it was: its backbone, its data, its tasks.
-        poster = suite != 'quick' and all(source.arch == 'ViT-S/16' for source in sources)
-        poster = poster and all(data.full for _, data in plan.evaluations)
+        # The poster's numbers stand beside what is measured as it was: its backbone, its data, its protocols.
+        poster = suite == 'paper' and all(source.arch == 'ViT-S/16' for source in sources)
+        poster = poster and {data.name for _, data in plan.evaluations} <= {'COCO 2017', 'VOC2012Aug', 'COCO objects'}
+        poster = poster and not (cfg_options or image_size or segmentation_size)
         files = write_report(results, work_dir, poster)
         print_report(results, console, poster)
         for file in files:
@@ -211,13 +222,29 @@ def _plan(suite: str, tasks: Optional[Sequence[str]], data_root: Path) -> _Plan:
     return _Plan(found, list(missing.values()))
 
 
-def _entry(source: ModelSource, fingerprint: str) -> Dict[str, Any]:
+def _build(source: ModelSource, options: Options) -> nn.Module:
+    """The backbone of a model, if its patches fit the sizes that the user chose."""
+    with DefaultScope.overwrite_default_scope('mmdclpp'):
+        module = source.build()
+    patch = patch_size(module)
+    for name in ('image_size', 'segmentation_size'):
+        size = getattr(options, name)
+        if size is not None and size % patch:
+            raise UserError(
+                f'{name}={size} is no multiple of the {patch} px of a patch of {source.arch}: use '
+                f'{size - size % patch or patch} or {size - size % patch + patch}'
+            )
+    return module
+
+
+def _entry(source: ModelSource, fingerprint: str, named: bool) -> Dict[str, Any]:
     return dict(
         name=source.name,
         arch=source.arch,
         aggregate=source.aggregate,
         pair_feature=source.pair_feature,
         seed=source.seed,
+        recipe='named' if named else source.recipe,  # who names models says what are seeds of one
         checkpoint=source.checkpoint,
         fingerprint=fingerprint,
         evaluations={},
@@ -235,6 +262,10 @@ def _run_once(evaluation: Evaluation, job: Job, stages: Stages, rerun: bool) -> 
         stages.begin(f'{title}: done before')
         return json.loads(done.read_text())
     stages.begin(f'{title}: {evaluation.protocol}')
+    if rerun:
+        if is_main_process():
+            shutil.rmtree(job.folder, ignore_errors=True)  # or training would go on from its last checkpoint
+        barrier()
     start = time.monotonic()
     # The scope of the runner of the evaluation before is still the default.
     with DefaultScope.overwrite_default_scope('mmdclpp'):
@@ -258,8 +289,8 @@ def _signature(evaluation: Evaluation, job: Job) -> str:
         job.image_size,
         job.options.segmentation_size,
         job.options.seed,
-        job.options.cfg_options,
-        job.data.identity(),
+        job.options.cfg_options if evaluation.by_runner else {},
+        job.identity,
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 

@@ -1,6 +1,6 @@
 """Public data sets, brought into the layout that the configs expect, and verified."""
 
-from .archives import Archive, describe
+from .archives import Archive, ArchiveMissing, describe
 from .coco import coco_archives, prepare_coco, verify_coco, verify_object_masks
 from .object_masks import draw_objects, write_object_masks
 from .verification import Check, passed, report
@@ -8,6 +8,7 @@ from .voc import prepare_voc, verify_voc, voc_archives
 
 __all__ = [
     'Archive',
+    'ArchiveMissing',
     'Check',
     'coco_archives',
     'describe',

@@ -18,6 +18,10 @@ from .download import download, held_bytes, mismatch, part_of
 from .progress import readable_size, show_progress
 
 
+class ArchiveMissing(UserError):
+    """Data are not there, and may not be downloaded."""
+
+
 @dataclass(frozen=True)
 class Archive:
     """An archive, and where its content belongs.
@@ -81,20 +85,23 @@ def obtain(
         delete (bool): Whether an archive is deleted once unpacked. Defaults to False.
 
     Raises:
-        UserError: If an archive is missing, cannot be downloaded, is broken or unsafe, or the disk is too small.
+        ArchiveMissing: If an archive is missing and may not be downloaded.
+        UserError: If an archive cannot be downloaded, is broken or unsafe, or the disk is too small. One that was
+            downloaded and is broken is removed; one that was there is left.
     """
     needed = [archive for archive in archives if not archive.is_unpacked(data_root)]
     for archive in needed:
         if not download_missing and not archive.path(data_root).exists():
             missing = next(path for path in archive.gives if not (data_root / path).exists())
-            raise UserError(
+            raise ArchiveMissing(
                 f'{data_root / missing} does not exist: add --download, put {archive.name} at '
                 f'{archive.path(data_root)}, or link what you have'
             )
     _require_space(needed, data_root, delete)
     for archive in needed:
         path = archive.path(data_root)
-        if path.exists():
+        fetched = not path.exists()
+        if not fetched:
             wrong = mismatch(path, archive.exact_size, archive.md5)
             if wrong:
                 raise UserError(
@@ -103,7 +110,7 @@ def obtain(
         else:
             url = f'{mirror.rstrip("/")}/{archive.name}' if mirror else archive.url
             download(url, path, archive.exact_size, archive.md5)
-        _unpack(archive, data_root)
+        _unpack(archive, data_root, fetched)
         if delete:
             path.unlink()
 
@@ -144,7 +151,7 @@ def _require_space(needed: Sequence[Archive], data_root: Path, delete: bool) -> 
         )
 
 
-def _unpack(archive: Archive, data_root: Path) -> None:
+def _unpack(archive: Archive, data_root: Path, fetched: bool) -> None:
     path, target = archive.path(data_root), data_root / archive.target
     # Beside the target, wherever a link leads: the last step is to be a rename. What a killed run left is done anew.
     parent = target.resolve().parent
@@ -156,7 +163,7 @@ def _unpack(archive: Archive, data_root: Path) -> None:
         _move(temporary, target, [data_root / given for given in archive.gives])
     except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         reason = ' '.join(str(error).split())  # tarfile's has several lines
-        raise UserError(f'{path} is broken ({reason}): delete it and run again') from error
+        raise _unusable(path, f'is broken ({reason})', fetched) from error
     except OSError as error:
         raise UserError(
             f'{target} cannot be written ({error.strerror or error}): make room, or name another --data-root'
@@ -165,7 +172,14 @@ def _unpack(archive: Archive, data_root: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
     for given in archive.gives:
         if not (data_root / given).exists():
-            raise UserError(f'{path} does not hold {given}: delete it and run again')
+            raise _unusable(path, f'does not hold {given}', fetched)
+
+
+def _unusable(path: Path, why: str, fetched: bool) -> UserError:
+    if not fetched:
+        return UserError(f'{path} {why}: delete it and run again')
+    path.unlink()
+    return UserError(f'{path} {why} and was removed: run again, or name another source with --mirror')
 
 
 def _move(source: Path, target: Path, last: Sequence[Path]) -> None:

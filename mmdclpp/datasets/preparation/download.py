@@ -24,8 +24,13 @@ def download(url: str, path: Path, size: Optional[int] = None, md5: Optional[str
 
     What has come stands in ``path`` + ``'.part'`` until it is complete and found right. The rest is asked for by a
     range request; a server that does not honour it sends all, and the file is begun anew. A broken connection is
-    tried again after 1, 2, 4 and 8 seconds, counted from the last byte gained. That a resumed part belongs to the same
-    file is known by the file's size, and for certain by the checksum.
+    tried again after 1, 2, 4 and 8 seconds, counted from the last byte gained.
+
+    That a resumed part belongs to the same file is told by the checksum. Where none is known, the server's ETag or date
+    of the file is kept beside the part and sent with the range (``If-Range``, RFC 9110, 13.1.5): a file that has
+    changed since, or whose server gives neither, is begun anew. With no checksum, no size, and a server that does not
+    tell the length either, a closed connection looks like the end of the file: whoever reads the file has to see
+    whether it is whole.
 
     Args:
         url (str): What to download; ``http``, ``https`` or ``file``.
@@ -41,7 +46,8 @@ def download(url: str, path: Path, size: Optional[int] = None, md5: Optional[str
     remedy = f'put a copy of the archive at {path}, or name another source with --mirror'
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _transfer_all(url, part, size, remedy)
+        _transfer_all(url, part, size, md5 is not None, remedy)
+        _validator_of(part).unlink(missing_ok=True)
         wrong = mismatch(part, size, md5)
         if wrong:
             part.unlink()
@@ -83,14 +89,19 @@ def mismatch(path: Path, size: Optional[int], md5: Optional[str]) -> Optional[st
     return None
 
 
-def _transfer_all(url: str, part: Path, size: Optional[int], remedy: str) -> None:
+def _validator_of(part: Path) -> Path:
+    """Where stands which version of the file on the server the part belongs to."""
+    return part.with_name(f'{part.name}.validator')
+
+
+def _transfer_all(url: str, part: Path, size: Optional[int], has_checksum: bool, remedy: str) -> None:
     failures = 0
     while True:
         held = held_bytes(part)
         if held and held == size:
             return
         try:
-            return _transfer(url, part, size, remedy)
+            return _transfer(url, part, size, has_checksum, remedy)
         except HTTPError as error:
             if error.code == 416:  # there is nothing from `held` on
                 if held == _range(error.headers)[1]:
@@ -109,16 +120,27 @@ def _transfer_all(url: str, part: Path, size: Optional[int], remedy: str) -> Non
         time.sleep(pause)
 
 
-def _transfer(url: str, part: Path, size: Optional[int], remedy: str) -> None:
+def _transfer(url: str, part: Path, size: Optional[int], has_checksum: bool, remedy: str) -> None:
     """Append what one connection gives."""
-    held = held_bytes(part)
-    headers = {'User-Agent': 'mmdclpp', **({'Range': f'bytes={held}-'} if held else {})}
+    held, headers, kept = held_bytes(part), {'User-Agent': 'mmdclpp'}, None
+    if not has_checksum:
+        kept = _validator_of(part).read_text() if _validator_of(part).exists() else None
+        held = held if kept else 0
+    if held:
+        headers.update({'Range': f'bytes={held}-', **({'If-Range': kept} if kept else {})})
     with urlopen(Request(url, headers=headers), timeout=_TIMEOUT) as response:
         start, total = _range(response.headers)
-        if response.status != 206 or start != held:
+        validator = _validator(response.headers)
+        if response.status == 206 and (start != held or (kept and validator not in (None, kept))):
+            part.unlink()  # the server does not know If-Range, and this is the rest of another file
+            raise ConnectionError('the file on the server has changed')
+        if response.status != 206:
             held, total = 0, int(response.headers.get('Content-Length') or 0) or None
         if size is not None and total not in (None, size):
             raise UserError(f'{url} is not the expected archive ({total} bytes, not {size}): {remedy}')
+        if not held and not has_checksum:
+            part.unlink(missing_ok=True)  # first: a part never stands beside the validator of another file
+            _validator_of(part).write_text(validator or '')
         with (
             part.open('ab' if held else 'wb') as file,
             show_progress(part.stem, total or size, held, in_bytes=True) as advance,
@@ -135,6 +157,12 @@ def _read(response) -> bytes:
         return response.read(_BLOCK)
     except OSError as error:  # of the network, not of the disk
         raise URLError(error) from error
+
+
+def _validator(headers) -> Optional[str]:
+    """What tells versions of a file apart: the ETag, unless it is a weak one, which ranges must not rely on."""
+    tag = headers.get('ETag')
+    return tag if tag and not tag.startswith('W/') else headers.get('Last-Modified')
 
 
 def held_bytes(part: Path) -> int:

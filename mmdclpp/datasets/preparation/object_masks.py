@@ -2,9 +2,8 @@
 
 import io
 import math
-import os
 from collections import defaultdict
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
@@ -166,7 +165,7 @@ def write_object_masks(annotations: PathLike, out: PathLike, workers: Optional[i
         int: Number of masks written.
 
     Raises:
-        UserError: If the file is malformed or pycocotools is not installed.
+        UserError: If the file is malformed, two of its images would share a mask, or pycocotools is not installed.
     """
     annotations, out = Path(annotations), Path(out)
     content = load_coco(str(annotations), ('images', 'annotations', 'categories'))
@@ -174,12 +173,18 @@ def write_object_masks(annotations: PathLike, out: PathLike, workers: Optional[i
     of_image = defaultdict(list)
     for image_id, annotation in zip(column(annotations, content, 'annotations', 'image_id'), content['annotations']):
         of_image[image_id].append(annotation)
-    jobs = []
+    jobs, image_of_mask = [], {}
     columns = [column(annotations, content, 'images', key) for key in ('id', 'file_name', 'height', 'width')]
     for image_id, file_name, height, width in zip(*columns):
-        path = out / mask_name(file_name)
-        if os.path.isabs(file_name) or '..' in path.parts:
+        if PurePath(file_name).is_absolute() or '..' in PurePath(file_name).parts:
             raise UserError(f'{annotations}: file_name {file_name!r} leads out of {out}: correct it')
+        path = out / mask_name(file_name)
+        if path in image_of_mask:
+            raise UserError(
+                f'{annotations}: file_name {image_of_mask[path]!r} and {file_name!r} have the same mask {path}: '
+                'rename one, or take it out'
+            )
+        image_of_mask[path] = file_name
         if not path.exists():
             jobs.append(_Job(path, of_image[image_id], height, width, values))
     if not jobs:

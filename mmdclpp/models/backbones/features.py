@@ -98,10 +98,21 @@ def _prefix_tokens(backbone: nn.Module) -> Tuple[int, bool]:
     return getattr(backbone, 'num_extra_tokens', int(has_cls)), has_cls
 
 
-def _token_grid(backbone: nn.Module, image_size: torch.Size, num_positions: int) -> Tuple[int, int]:
+def patch_size(backbone: nn.Module) -> int:
+    """Side of the patches that a vision transformer makes of an image, in px; 1 for CNNs, which take any size."""
+    projection = _patch_projection(backbone)
+    return projection.stride[0] if projection is not None else 1
+
+
+def _patch_projection(backbone: nn.Module) -> Optional[nn.Conv2d]:
     patch_embed = getattr(getattr(backbone, 'timm_model', backbone), 'patch_embed', None)
     projection = getattr(patch_embed, 'projection', getattr(patch_embed, 'proj', None))
-    if isinstance(projection, nn.Conv2d):
+    return projection if isinstance(projection, nn.Conv2d) else None
+
+
+def _token_grid(backbone: nn.Module, image_size: torch.Size, num_positions: int) -> Tuple[int, int]:
+    projection = _patch_projection(backbone)
+    if projection is not None:
         rows, columns = (size // stride for size, stride in zip(image_size, projection.stride, strict=True))
         if rows * columns == num_positions:
             return rows, columns

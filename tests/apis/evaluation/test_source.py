@@ -14,12 +14,12 @@ from mmdclpp.utils.paths import config_path
 DEMO = 'densecl_pp/vit-demo_scenes.py'
 
 
-def write(path, config=DEMO, seed=3, options=None, **changes):
+def write(path, config=DEMO, seed=3, options=None, epoch=2, **changes):
     """A checkpoint as a runner writes it, of a model with random weights."""
     cfg = Config.fromfile(config_path(config), format_python_code=False)
     cfg.merge_from_dict(options or {})
     model = MODELS.build(cfg.model)
-    content = dict(meta=dict(cfg=cfg.pretty_text, seed=seed), state_dict=model.state_dict())
+    content = dict(meta=dict(cfg=cfg.pretty_text, seed=seed, epoch=epoch, iter=9), state_dict=model.state_dict())
     torch.save({**content, **changes}, path)
     return str(path)
 
@@ -49,15 +49,15 @@ def test_the_backbone_built_is_the_checkpoints_bit_for_bit(tmp_path):
 
 
 def test_random_takes_the_first_checkpoints_architecture_and_its_own_seed(tmp_path):
-    first, again, other, trained = read_sources(['random:1', 'random:1', 'random', write(tmp_path / 'a.pth')])
+    first, other, trained = read_sources(['random:1', 'random', write(tmp_path / 'a.pth')])
     assert (first.name, first.seed, first.arch) == ('random', 1, trained.arch)
-    fingerprints = [source.fingerprint(source.build()) for source in (first, again, other, trained)]
+    fingerprints = [source.fingerprint(source.build()) for source in (first, first, other, trained)]
     assert fingerprints[0] == fingerprints[1] and len(set(fingerprints)) == 3
 
 
 def test_the_users_choices_come_before_the_checkpoints(tmp_path):
-    path = write(tmp_path / 'a.pth')
-    sources = read_sources([path, path], names=['mine', 'yours'], aggregate='cls')
+    paths = [write(tmp_path / name) for name in ('a.pth', 'b.pth')]
+    sources = read_sources(paths, names=['mine', 'yours'], aggregate='cls')
     assert [(source.name, source.aggregate) for source in sources] == [('mine', 'cls'), ('yours', 'cls')]
 
 
@@ -84,6 +84,53 @@ def test_mmpretrains_pretraining_vits_become_plain_ones_with_the_same_weights(tm
     assert features.positions.shape == (1, 16, 24) and features.cls is not None
 
 
+def test_a_mocov3_vit_is_known_by_the_name_that_only_its_constructor_adds():
+    name = 'mocov3_vit-small-p16_16xb256-amp-coslr-300e_in1k'
+    (source,) = read_sources(['random'], backbone=f'mmpretrain:{name}')
+    assert (source.backbone['arch']['embed_dims'], source.backbone['arch']['num_heads']) == (384, 12)
+
+
+@pytest.mark.parametrize(
+    'backbone',
+    [
+        dict(type='ResNet', depth=18, frozen_stages=2, norm_eval=True, norm_cfg=dict(type='BN', requires_grad=False)),
+        dict(type='VisionTransformer', arch='deit-tiny', frozen_stages=3),
+        dict(type='MoCoV3ViT', arch='mocov3-small', patch_size=16, frozen_stages=2, stop_grad_conv1=True),
+        dict(type='Conformer', arch='tiny'),  # its norms are frozen by default
+    ],
+    ids=lambda backbone: backbone['type'],
+)
+def test_what_a_config_froze_can_be_trained_in_an_evaluation(tmp_path, backbone):
+    (tmp_path / 'config.py').write_text(f"default_scope = 'mmpretrain'\nmodel = dict(type='X', backbone={backbone!r})")
+    (source,) = read_sources(['random'], config=str(tmp_path / 'config.py'))
+    built = MODELS.build(source.backbone)
+    built.train()
+    assert all(parameter.requires_grad for parameter in built.parameters())
+    assert all(module.training for module in built.modules())
+
+
+def test_seeds_of_one_recipe_are_told_from_other_settings(tmp_path):
+    paths = [
+        write(tmp_path / 'first.pth', options=dict(randomness=dict(seed=1), work_dir='one'), seed=1),
+        write(tmp_path / 'second.pth', options=dict(randomness=dict(seed=2), work_dir='two'), seed=2),
+        write(tmp_path / 'longer.pth', epoch=3),
+        write(tmp_path / 'other.pth', options={'optim_wrapper.optimizer.lr': 0.123}),
+    ]
+    first, second, longer, other, *random = read_sources([*paths, 'random:0', 'random:1'])
+    assert first.recipe == second.recipe and random[0].recipe == random[1].recipe
+    assert len({source.recipe for source in (first, longer, other, random[0])}) == 4
+    unseeded = write(tmp_path / 'unseeded.pth', seed=None)
+    assert read_sources([unseeded])[0].recipe is None
+
+
+@pytest.mark.parametrize('again', ['a.pth', './a.pth'])
+def test_a_checkpoint_given_twice_is_refused(tmp_path, monkeypatch, again):
+    monkeypatch.chdir(tmp_path)
+    write('a.pth')
+    with pytest.raises(UserError, match='a.pth is given twice'):
+        read_sources(['a.pth', again])
+
+
 def test_a_timm_model_comes_with_its_own_normalisation_and_size(tmp_path):
     import timm
 
@@ -94,6 +141,47 @@ def test_a_timm_model_comes_with_its_own_normalisation_and_size(tmp_path):
     backbone = source.build()
     torch.testing.assert_close(backbone.timm_model.pos_embed, model.pos_embed)
     assert extract_features(backbone, torch.rand(1, 3, 64, 64)).grid == (4, 4)
+
+
+def timm_state(name, **kwargs):
+    import timm
+
+    return timm.create_model(name, **kwargs).state_dict()
+
+
+@pytest.mark.parametrize('classes', [0, 7, 1000])
+@pytest.mark.parametrize('prefix', ['', 'module.', 'model.', 'timm_model.', 'backbone.', 'backbone.timm_model.'])
+def test_a_file_of_a_timm_model_is_loaded_whole_whatever_is_around_it(tmp_path, prefix, classes):
+    expected = timm_state('resnet10t', num_classes=classes)
+    path = str(tmp_path / 'mine.pth')
+    state = {f'{prefix}{key}': value for key, value in expected.items()}
+    torch.save(dict(state_dict=state) if prefix else state, path)
+    (source,) = read_sources([path], backbone='timm:resnet10t')
+    assert (source.name, source.arch, source.checkpoint) == ('mine', 'timm resnet10t', path)
+    loaded = source.build().timm_model.state_dict()
+    assert loaded and all(torch.equal(value, expected[key]) for key, value in loaded.items())
+
+
+def without_a_layer(state):
+    del state['conv1.0.weight']
+    return state
+
+
+@pytest.mark.parametrize(
+    ('make', 'message'),
+    [
+        (lambda: timm_state('vit_tiny_patch16_224'), 'holds no weights of a ResNet'),
+        (lambda: timm_state('resnet14t'), 'does not fit ResNet, keys: .* unexpected'),
+        (lambda: without_a_layer(timm_state('resnet10t')), r'1 missing \(conv1.0.weight\)'),
+        (lambda: dict(timm_state('resnet10t'), more=torch.zeros(1)), r'1 unexpected \(more\)'),
+    ],
+    ids=['another kind', 'another depth', 'one key missing', 'one key too many'],
+)
+def test_a_file_of_another_timm_model_is_refused_in_one_line(tmp_path, make, message):
+    torch.save(make(), tmp_path / 'bad.pth')
+    with pytest.raises(UserError, match=message) as error:
+        read_sources([str(tmp_path / 'bad.pth')], backbone='timm:resnet10t')[0].build()
+    assert 'bad.pth' in str(error.value) and '\n' not in str(error.value)
 
 
 def truncated(path):
@@ -155,6 +243,7 @@ def test_a_wrong_checkpoint_is_refused_in_one_line_that_names_it(tmp_path, kind)
         (dict(models=['random'], backbone='timm:vit_tini_patch16_224'), "did you mean 'vit_tiny_patch16_224'"),
         (dict(models=['random'], backbone='mmpretrain:nothing'), "mmpretrain has no model 'nothing'"),
         (dict(models=['random'], config='CONFIG', backbone='timm:resnet18'), 'both name the architecture'),
+        (dict(models=['a.safetensors'], backbone='timm:resnet18'), 'a.safetensors: safetensors cannot be read'),
         (dict(models=['random'], config='CONFIG', names=['a', 'b']), 'names: 2 given for 1 models'),
         (dict(models=['random'], config='CONFIG', aggregate='max'), "aggregate='max' is unknown"),
     ],

@@ -21,7 +21,9 @@ class Server(ThreadingHTTPServer):
         self.url = f'http://127.0.0.1:{self.server_port}'
         self.files: Dict[str, bytes] = {}
         self.honours_ranges = True
+        self.honours_if_range = True
         self.tells_length = True
+        self.validators: Dict[str, str] = {}  # headers that tell the version of the file
         self.cuts: List[int] = []  # for each next answer, the number of bytes after which the connection ends
         self.failures: List[int] = []  # the status of each next answer
         self.requests: List[Tuple[str, Optional[str]]] = []  # name and Range header of each
@@ -38,7 +40,8 @@ class _Handler(BaseHTTPRequestHandler):
         if name not in self.server.files:
             return self.send_error(404)
         content, start = self.server.files[name], 0
-        if wanted and self.server.honours_ranges:
+        same = self.headers['If-Range'] in (None, *self.server.validators.values()) or not self.server.honours_if_range
+        if wanted and self.server.honours_ranges and same:
             start = int(re.fullmatch(r'bytes=(\d+)-', wanted)[1])
             if start >= len(content):
                 self.send_response(416)
@@ -48,6 +51,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header('Content-Range', f'bytes {start}-{len(content) - 1}/{len(content)}')
         else:
             self.send_response(200)
+        for header in self.server.validators.items():
+            self.send_header(*header)
         if self.server.tells_length:
             self.send_header('Content-Length', str(len(content) - start))
         self.end_headers()

@@ -139,6 +139,20 @@ def test_a_truncated_archive_of_unknown_checksum_is_told_and_nothing_is_put_in_p
     assert not list(tmp_path.rglob('.*'))
 
 
+@pytest.mark.parametrize('name', ['set.zip', 'set.tgz'])
+def test_a_short_answer_that_looks_complete_is_told_removed_and_downloaded_again(tmp_path, server, name):
+    server.files[name], server.tells_length, server.cuts = PACKED[name], False, [100_000]
+    archive = archive_of(PACKED[name], name, md5=None)
+    with pytest.raises(
+        UserError, match=rf'downloads/{name} is broken \(.+\) and was removed: run again, or .*--mirror'
+    ):
+        obtain([archive], tmp_path, download_missing=True, mirror=server.url)
+    assert not archive.is_unpacked(tmp_path)
+    assert not list((tmp_path / 'downloads').iterdir())
+    obtain([archive], tmp_path, download_missing=True, mirror=server.url)
+    assert tree(tmp_path / 'x' / 'set') == EXPECTED
+
+
 def test_a_flipped_bit_in_a_zip_of_unknown_checksum_is_found_by_its_crc(tmp_path):
     content = bytearray(PACKED['set.zip'])
     content[len(content) // 2] ^= 1

@@ -59,6 +59,50 @@ def test_a_part_that_was_complete_is_not_downloaded_again(server, url, path, siz
     assert path.read_bytes() == CONTENT
 
 
+VALIDATORS = {
+    'ETag': ({'ETag': '"1"'}, {'ETag': '"2"'}),
+    'date': (
+        {'Last-Modified': 'Mon, 01 Jan 2024 00:00:00 GMT'},
+        {'Last-Modified': 'Tue, 02 Jan 2024 00:00:00 GMT'},
+    ),
+    'date beside a weak ETag': (
+        {'ETag': 'W/"1"', 'Last-Modified': 'Mon, 01 Jan 2024 00:00:00 GMT'},
+        {'ETag': 'W/"1"', 'Last-Modified': 'Tue, 02 Jan 2024 00:00:00 GMT'},
+    ),
+}
+
+
+@pytest.mark.parametrize('versions', VALIDATORS.values(), ids=VALIDATORS)
+def test_without_a_checksum_the_same_version_is_resumed(server, url, path, versions):
+    server.cuts, server.validators = [1_000_000], versions[0]
+    download(url, path)
+    assert path.read_bytes() == CONTENT
+    assert server.requests == [('a.zip', None), ('a.zip', 'bytes=1000000-')]
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize('honours_if_range', [True, False])
+@pytest.mark.parametrize('versions', VALIDATORS.values(), ids=VALIDATORS)
+def test_without_a_checksum_another_version_is_begun_anew(server, url, path, monkeypatch, versions, honours_if_range):
+    server.cuts, server.validators, server.honours_if_range = [1_000_000], versions[0], honours_if_range
+    with monkeypatch.context() as patch:
+        patch.setattr(module.time, 'sleep', _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            download(url, path)
+    server.files['a.zip'], server.validators = CONTENT[::-1], versions[1]
+    download(url, path)
+    assert path.read_bytes() == CONTENT[::-1]
+    assert server.requests[1] == ('a.zip', 'bytes=1000000-')
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_without_checksum_and_version_all_is_downloaded_again(server, url, path):
+    server.cuts = [1_000_000]
+    download(url, path)
+    assert path.read_bytes() == CONTENT
+    assert server.requests == [('a.zip', None), ('a.zip', None)]
+
+
 def test_a_server_without_ranges_sends_all_again(server, url, path):
     server.honours_ranges, server.cuts = False, [1_000_000]
     download(url, path, len(CONTENT), MD5)

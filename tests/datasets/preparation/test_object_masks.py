@@ -179,10 +179,27 @@ def test_a_malformed_annotation_of_a_file_is_named_by_any_process(own_data, tmp_
         write_object_masks(path, tmp_path / 'masks', workers)
 
 
-def test_names_that_lead_out_of_the_folder_are_refused(own_data, tmp_path):
-    path = own_data(images=[dict(id=1, file_name='../../evil.jpg', height=20, width=30)])
-    with pytest.raises(UserError, match=r"own.json: file_name '../../evil.jpg' leads out of"):
+@pytest.mark.parametrize('name', ['../../evil.jpg', 'a/../../evil.jpg', '/tmp/evil.jpg'])
+def test_names_that_lead_out_of_the_folder_are_refused(own_data, tmp_path, name):
+    path = own_data(images=[dict(id=1, file_name=name, height=20, width=30)])
+    with pytest.raises(UserError, match=f"own.json: file_name '{name}' leads out of"):
         write_object_masks(path, tmp_path / 'masks', 1)
+
+
+def test_the_folder_of_masks_may_lie_above(own_data, tmp_path, monkeypatch):
+    (tmp_path / 'below').mkdir()
+    monkeypatch.chdir(tmp_path / 'below')
+    assert write_object_masks(own_data(), '../masks', 1) == 3
+    assert (tmp_path / 'masks' / 'a' / '0.png').exists()
+
+
+@pytest.mark.parametrize('other', ['a/0.png', './a/0.jpeg', 'a/0.jpg'])
+def test_two_images_with_the_same_mask_are_refused(own_data, tmp_path, other):
+    images = [dict(id=i, file_name=name, height=20, width=30) for i, name in enumerate(['a/0.jpg', other])]
+    message = rf"own.json: file_name 'a/0.jpg' and '{other}' have the same mask \S+/masks/a/0.png: rename one"
+    with pytest.raises(UserError, match=message):
+        write_object_masks(own_data(images=images), tmp_path / 'masks', 1)
+    assert not (tmp_path / 'masks').exists()
 
 
 def test_more_categories_than_a_byte_holds_are_refused(own_data, tmp_path):

@@ -1,6 +1,7 @@
 """The tools, as a user calls them but for the process."""
 
 import importlib.util
+import re
 import runpy
 import sys
 
@@ -60,6 +61,14 @@ def test_a_dry_run_lists_what_would_be_done_and_does_nothing(call, tmp_path, cap
 def test_without_data_or_download_the_remedies_are_named(call):
     with pytest.raises(UserError, match='data/coco/train2017 does not exist: add --download, put train2017.zip at'):
         call('coco')
+
+
+@pytest.mark.parametrize('tool, first', [('coco', 'train2017'), ('voc', 'VOC2007 trainval: images')])
+def test_verification_of_missing_data_tabulates_what_is_missing(call, capsys, tool, first):
+    assert call(tool, '--verify', '--workers', 1) == 1
+    printed = capsys.readouterr().out
+    assert re.match('not prepared: data/.* does not exist: add --download', printed)
+    assert re.search(rf'^{first} +0 .* wrong$', printed, re.MULTILINE)
 
 
 def test_masks_of_ones_own_data_are_drawn_and_verified(call, tiny_coco, tmp_path, capsys):
