@@ -91,6 +91,10 @@ class ModelSource:
         backbone.eval()  # mmpretrain's return nothing
         return backbone
 
+    def without_weights(self) -> 'ModelSource':
+        """The same, its config naming no weights: for whom the weights are given to."""
+        return dataclasses.replace(self, backbone=_without_weights(self.backbone))
+
     def fingerprint(self, backbone: nn.Module) -> str:
         """What distinguishes the features of this model from any other's: a hash of weights and config."""
         return _hash([_without_weights(self.backbone), self.normalise, weights_fingerprint(backbone)])

@@ -172,7 +172,9 @@ def evaluate(
             write_backbone(module, weights)
         barrier()
         for evaluation, data in plan.evaluations:
-            job = Job(source, module, entry['fingerprint'], weights, data, identities[data], folder, options)
+            job = Job(
+                source.without_weights(), module, entry['fingerprint'], weights, data, identities[data], folder, options
+            )
             try:
                 entry['evaluations'][evaluation.key] = _run_once(evaluation, job, stages, rerun)
             except NotApplicable as reason:

@@ -132,7 +132,11 @@ def _read_state_dict(checkpoint: str, map_location: str) -> Dict[str, Tensor]:
         if '://' in checkpoint:
             raise UserError(f'{checkpoint} cannot be downloaded ({error}): give a file that is here') from error
         raise UserError(f'{checkpoint} is not a readable checkpoint: give a file that torch.save wrote') from error
-    state_dict = content.get('state_dict', content) if isinstance(content, dict) else {}
+    state_dict = content if isinstance(content, dict) else {}
+    for key in ('state_dict', 'model'):  # as mmengine and most others name it; DeiT's and MAE's authors
+        if isinstance(state_dict.get(key), dict):
+            state_dict = state_dict[key]
+            break
     if not state_dict or not all(isinstance(value, Tensor) for value in state_dict.values()):
         raise UserError(f"{checkpoint} holds no weights: give a checkpoint with a 'state_dict', or a plain state dict")
     return state_dict
