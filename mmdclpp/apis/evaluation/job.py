@@ -8,7 +8,7 @@ from mmengine.config import Config
 from torch import nn
 
 from mmdclpp.apis.evaluation.data import DataSource
-from mmdclpp.apis.evaluation.source import ModelSource
+from mmdclpp.apis.evaluation.model_source import ModelSource
 from mmdclpp.errors import UserError
 from mmdclpp.utils.paths import config_path
 
