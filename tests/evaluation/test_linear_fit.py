@@ -158,7 +158,7 @@ def test_without_a_positive_among_the_held_out_the_middle_of_the_sweep_is_taken(
     with warnings_of_the_sweep() as texts:
         fit = fit_linear(train, torch.full((120, 3), filler), test, [1.0, 2.0, 3.0], [0.0], epochs=1, held_out=0.1)
     assert (fit.learning_rate, fit.sweep) == (2.0, [])
-    assert 'no class has a positive image among the 24' in texts[0]
+    assert 'no class has a positive image among the 12' in texts[0]
 
 
 @pytest.mark.parametrize(('held_out', 'images', 'expected'), [(0.25, 9, 2), (1e-3, 9, 1), (0.999, 9, 8), (0.1, 2, 1)])

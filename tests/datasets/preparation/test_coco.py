@@ -91,7 +91,7 @@ def test_images_elsewhere_can_be_linked_and_are_not_downloaded(published_coco, s
 
 
 def test_the_data_root_may_be_moved(prepared):
-    moved = prepared.rename(prepared.with_name('moved'))
+    moved = prepared.rename(prepared.with_name(f'{prepared.name}_moved'))
     assert passed(verify_coco(moved, full=True, workers=1))
 
 
