@@ -19,6 +19,7 @@ from mmengine.runner import Runner
 
 import mmdclpp.registry  # noqa: F401  heals torchvision; makes the scope known to configs of another scope
 from mmdclpp.errors import UserError
+from mmdclpp.utils.paths import config_path
 
 _RUN_NUMBERS = itertools.count()
 ConfigLike = Union[str, Path, Config]
@@ -71,6 +72,18 @@ def load_config(config: ConfigLike, cfg_options: Optional[Dict[str, Any]] = None
         except (AttributeError, KeyError, TypeError) as error:
             raise UserError(f'cfg_options: {key}={value!r} does not fit the structure of the config') from error
     return cfg
+
+
+def shipped_config(name: str) -> Config:
+    """A config of the package, by its path below ``configs/``."""
+    # Formatting it for each of its dumps would cost seconds a run.
+    return Config.fromfile(config_path(name), format_python_code=False)
+
+
+def show_as_bar(cfg: Config) -> None:
+    """Let a runner that is one step of several show a progress bar instead of its log lines."""
+    cfg.custom_hooks = [dict(type='ProgressHook', _scope_='mmdclpp', label='      ')]
+    cfg.log_level = 'ERROR'
 
 
 def require_keys(cfg: Config, keys: Iterable[str], purpose: str) -> None:

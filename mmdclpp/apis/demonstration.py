@@ -8,20 +8,19 @@ from typing import Dict, List, Mapping, Union
 import cv2
 import numpy as np
 import torch
-from mmengine.config import Config
 from mmengine.runner import Runner
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
 import mmdclpp.registry  # noqa: F401  first: it heals torchvision
+from mmdclpp.apis._runner import shipped_config, show_as_bar
 from mmdclpp.apis._stages import Stages
 from mmdclpp.apis.training import last_checkpoint, train
 from mmdclpp.datasets.scenes import PALETTE, generate_scenes
 from mmdclpp.models.backbones.features import extract_features
 from mmdclpp.utils.files import write_whole
 from mmdclpp.utils.imports import import_quietly
-from mmdclpp.utils.paths import config_path
 from mmdclpp.visualization import comparison_chart, correspondences, feature_pca, loss_curve
 
 import_quietly('mmseg.datasets')
@@ -64,7 +63,7 @@ def demo(
     runners, rows = {}, {name: {} for name in [RANDOM, *methods]}
     for name in methods:
         stages.begin(f'pretrain with {name}')
-        config = config_path(f'{METHODS[name]}/vit-demo_scenes.py')
+        config = f'{METHODS[name]}/vit-demo_scenes.py'
         options = {'train_dataloader.dataset.data_root': str(data_root / 'images' / 'train')}
         runners[name] = _train(config, work_dir / _slug(name) / 'pretrain', seed, options)
 
@@ -73,9 +72,7 @@ def demo(
             stages.begin(f'{task} on {"a random backbone" if name == RANDOM else f"{name} features"}')
             options = {f'{split}_dataloader.dataset.data_root': str(data_root) for split in ('train', 'val')}
             options['model.init_cfg.checkpoint'] = last_checkpoint(runners[name].work_dir) if name in runners else None
-            runner = _train(
-                config_path(f'benchmarks/{task}/vit-demo_scenes.py'), work_dir / _slug(name) / task, seed, options
-            )
+            runner = _train(f'benchmarks/{task}/vit-demo_scenes.py', work_dir / _slug(name) / task, seed, options)
             rows[name][metric] = float(runner.message_hub.get_scalar(f'val/{key}').current())
 
     stages.begin('pictures')
@@ -89,12 +86,10 @@ def _slug(name: str) -> str:
     return name.lower().replace('+', 'p')
 
 
-def _train(config: Path, work_dir: Path, seed: int, options: Mapping) -> Runner:
-    hook = [dict(type='ProgressHook', _scope_='mmdclpp', label='      ')]
-    # Formatting the config for its dumps would cost seconds a run.
-    config = Config.fromfile(config, format_python_code=False)
-    options = {**options, 'custom_hooks': hook, 'log_level': 'ERROR'}
-    return train(config, work_dir=str(work_dir), seed=seed, cfg_options=options)
+def _train(config: str, work_dir: Path, seed: int, options: Mapping) -> Runner:
+    cfg = shipped_config(config)
+    show_as_bar(cfg)
+    return train(cfg, work_dir=str(work_dir), seed=seed, cfg_options=options)
 
 
 def _draw(runners: Mapping[str, Runner], rows: Mapping[str, Mapping], data_root: Path, work_dir: Path) -> List[Path]:

@@ -6,8 +6,8 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 
-from mmdclpp.apis._runner import load_config
-from mmdclpp.apis.evaluation.job import Job, NotApplicable, shipped_config
+from mmdclpp.apis._runner import load_config, shipped_config, show_as_bar
+from mmdclpp.apis.evaluation.job import Job, NotApplicable
 from mmdclpp.apis.evaluation.on_features import check_splits
 from mmdclpp.apis.evaluation.resize import PUBLISHED_CROP, set_crop_size, set_image_size
 from mmdclpp.apis.training import train
@@ -33,9 +33,7 @@ _DENSE_KEYS = ('img_size', 'out_type', 'out_indices', 'strides', 'dilations', 'd
 
 def linear_with_augmentation(job: Job) -> Dict[str, Any]:
     """fnc's linear evaluation: augmented crops, 90 epochs."""
-    cfg = shipped_config(
-        f'benchmarks/linear/vit-s16_{"voc07" if job.data.name.lower().startswith("voc") else "coco"}.py'
-    )
+    cfg = shipped_config(f'benchmarks/linear/vit-s16_{"voc07" if job.data.protocol == "voc" else "coco"}.py')
     for split, loader in (('train', cfg.train_dataloader), ('test', cfg.val_dataloader)):
         loader.dataset.update(job.data.options(split))
         loader.dataset.pipeline = set_image_size(loader.dataset.pipeline, job.image_size)
@@ -151,8 +149,7 @@ def _measure(cfg: Config, job: Job) -> Tuple[Dict[str, float], Dict[str, Any]]:
     """Train a config from where it stopped, and measure the result once; also, what tells of its schedule."""
     cfg.model.init_cfg.checkpoint = str(job.weights)
     cfg.train_cfg.val_begin = _NEVER  # measured once, below: also if only that was interrupted
-    cfg.custom_hooks = [dict(type='ProgressHook', _scope_='mmdclpp', label='      ')]
-    cfg.log_level = 'ERROR'
+    show_as_bar(cfg)
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         loader.num_workers = job.options.num_workers
     # The protocol's batch, of all processes together: it must not depend on how many there are.

@@ -6,8 +6,6 @@ import os
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from mmdclpp.errors import UserError
-
 
 class Split(NamedTuple):
     """One part of a data set, below its root.
@@ -47,6 +45,11 @@ class DataSource(NamedTuple):
         if part.masks:
             prefix['seg_map_path'] = part.masks
         return dict(data_root=f'{self.root}/', ann_file=part.ann_file, data_prefix=prefix)
+
+    @property
+    def protocol(self) -> str:
+        """Whose definition of average precision is the data's own: ``'voc'`` or ``'coco'``."""
+        return 'voc' if self.name.lower().startswith('voc') else 'coco'
 
     def identity(self) -> str:
         """A hash of what is evaluated on: annotations, images and masks. Where the data lie does not matter."""
@@ -121,18 +124,6 @@ def find_data(kind: str, data_root: Path) -> Optional[DataSource]:
         if all(path.exists() for path in needed):
             return source
     return None
-
-
-def require_data(kind: str, data_root: Path) -> DataSource:
-    """As :func:`find_data`.
-
-    Raises:
-        UserError: If it is not there; the message names what was looked for and how to get it.
-    """
-    found = find_data(kind, data_root)
-    if found is None:
-        raise UserError(f'data_root: {missing_data(kind, data_root)}')
-    return found
 
 
 def missing_data(kind: str, data_root: Path) -> str:

@@ -4,13 +4,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from mmengine.config import Config
 from torch import nn
 
 from mmdclpp.apis.evaluation.data import DataSource
 from mmdclpp.apis.evaluation.model_source import ModelSource
 from mmdclpp.errors import UserError
-from mmdclpp.utils.paths import config_path
 
 
 class NotApplicable(UserError):
@@ -65,8 +63,3 @@ class Job:
     def segmentation_size(self) -> int:
         """The side of images for linear segmentation, in px: twice that for classification, unless chosen."""
         return self.options.segmentation_size or 2 * self.image_size
-
-
-def shipped_config(name: str) -> Config:
-    """A shipped config. Formatting it for its dumps would cost seconds a run."""
-    return Config.fromfile(config_path(name), format_python_code=False)

@@ -116,20 +116,6 @@ def read_checkpoint(file: str) -> Dict[str, Any]:
 
 def load_timm(model: nn.Module, name: str, file: str) -> None:
     """Load a timm model without classifier from a file with or without one."""
-
-    own = model.state_dict().keys()
     with torch.device('meta'):
-        of_classifier = timm.create_model(name, num_classes=1).state_dict().keys() - own
-
-    def drop_classifier(module, state_dict, *_):
-        for key in of_classifier & state_dict.keys():
-            del state_dict[key]
-
-    content = read_checkpoint(file)
-    keys = content.get('state_dict', content)
-    prefix = next((prefix for prefix in _AROUND_TIMM if any(prefix + key in keys for key in own)), _AROUND_TIMM[0])
-    hook = model.register_load_state_dict_pre_hook(drop_classifier)
-    try:
-        load_part(model, file, prefix)
-    finally:
-        hook.remove()
+        with_classifier = timm.create_model(name, num_classes=1).state_dict().keys()
+    load_part(model, file, _AROUND_TIMM, ignore=with_classifier - model.state_dict().keys())

@@ -7,9 +7,11 @@ from mmengine.device import get_device
 from mmpretrain.models import ClsDataPreprocessor
 from torch import Tensor
 
-from mmdclpp.apis.evaluation.job import Job, shipped_config
+from mmdclpp.apis._runner import shipped_config
+from mmdclpp.apis.evaluation.job import Job
 from mmdclpp.apis.evaluation.resize import set_image_size
 from mmdclpp.errors import UserError
+from mmdclpp.evaluation.feature_cache import read_annotations
 from mmdclpp.evaluation.features import extract_image_features, multi_label_targets
 from mmdclpp.evaluation.knn import knn_scores
 from mmdclpp.evaluation.linear_fit import fit_linear
@@ -54,8 +56,7 @@ def check_splits(train: BaseDataset, test: BaseDataset) -> List[str]:
             f'ann_file: {train.ann_file} and {test.ann_file} have other classes, or another order of them: give both '
             'the same categories'
         )
-    images = [{dataset.get_data_info(index)['img_path'] for index in range(len(dataset))} for dataset in (train, test)]
-    shared = sorted(images[0] & images[1])
+    shared = sorted(set(read_annotations(train, 'img_path')).intersection(read_annotations(test, 'img_path')))
     if shared:
         raise UserError(
             f'ann_file: {train.ann_file} and {test.ann_file} share {len(shared)} images ({shared[0]}): take them out '
@@ -94,12 +95,10 @@ def _features(job: Job) -> _Features:
 
 def _result(job: Job, scores: Tensor, data: _Features, settings: Dict[str, Any], **more) -> Dict[str, Any]:
     scores, targets = scores.cpu().numpy(), data.test[1].cpu().numpy()
-    # VOC2007 has its own definition of average precision.
-    protocol = 'voc' if job.data.name.lower().startswith('voc') else 'coco'
     size = dict(image_size=job.image_size, train_images=len(data.train[0]), test_images=len(targets))
     return dict(
-        metrics=multi_label_figures(scores, targets, THRESHOLD, protocol=protocol),
-        per_class=per_class_table(scores, targets, THRESHOLD, data.classes, protocol),
+        metrics=multi_label_figures(scores, targets, THRESHOLD, protocol=job.data.protocol),
+        per_class=per_class_table(scores, targets, THRESHOLD, data.classes, job.data.protocol),
         settings={**settings, **size},
         **more,
     )

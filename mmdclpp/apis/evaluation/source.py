@@ -124,7 +124,6 @@ def _named_backbone(name: str, file: Optional[str]) -> ModelSource:
 
 
 def _timm_backbone(name: str, file: Optional[str]) -> ModelSource:
-
     if not timm.is_model(name.partition('.')[0]):
         close = ''.join(
             f', did you mean {found!r}?' for found in difflib.get_close_matches(name, timm.list_models(), 1)
@@ -150,7 +149,6 @@ def _timm_backbone(name: str, file: Optional[str]) -> ModelSource:
 
 
 def _mmpretrain_backbone(name: str, file: Optional[str]) -> ModelSource:
-
     try:
         entry = ModelHub.get(name)
     except ValueError as error:

@@ -1,7 +1,6 @@
 """Run a suite of evaluations on models, each evaluation once."""
 
 import dataclasses
-import hashlib
 import json
 import shutil
 import time
@@ -23,7 +22,7 @@ from mmdclpp.apis.evaluation.by_runner import (
 )
 from mmdclpp.apis.evaluation.data import DataSource, find_data, missing_data
 from mmdclpp.apis.evaluation.job import Job, NotApplicable, Options
-from mmdclpp.apis.evaluation.model_source import ModelSource, write_backbone
+from mmdclpp.apis.evaluation.model_source import ModelSource, config_hash, write_backbone
 from mmdclpp.apis.evaluation.on_features import knn_on_features, linear_on_features
 from mmdclpp.apis.evaluation.report import print_report, write_report
 from mmdclpp.apis.evaluation.source import read_sources
@@ -295,7 +294,7 @@ def _signature(evaluation: Evaluation, job: Job) -> str:
         job.options.cfg_options if evaluation.by_runner else {},
         job.identity,
     ]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+    return config_hash(parts)
 
 
 def _slug(name: str) -> str:

@@ -2,7 +2,7 @@
 
 import copy
 import re
-from typing import Dict, Optional
+from typing import Collection, Dict, Optional, Sequence, Union
 
 from mmengine.logging import print_log
 from mmengine.model import PretrainedInit
@@ -83,7 +83,13 @@ class Pretrained(PretrainedInit):
             update_init_info(module, init_info=self._get_init_info())
 
 
-def load_part(module: nn.Module, checkpoint: str, prefix: str = 'backbone.', map_location: str = 'cpu') -> None:
+def load_part(
+    module: nn.Module,
+    checkpoint: str,
+    prefix: Union[str, Sequence[str]] = 'backbone.',
+    map_location: str = 'cpu',
+    ignore: Collection[str] = (),
+) -> None:
     """Load a module from the checkpoint of a model that contains it, or from its own.
 
     A module that adapts what it is given, such as mmpretrain's vision transformer
@@ -92,20 +98,25 @@ def load_part(module: nn.Module, checkpoint: str, prefix: str = 'backbone.', map
     Args:
         module (nn.Module): What to fill, in place.
         checkpoint (str): File or URL, as mmengine's ``CheckpointLoader`` takes it.
-        prefix (str): What the module's keys start with in a checkpoint of the
-            whole model. Defaults to 'backbone.'.
+        prefix (str | Sequence[str]): What the module's keys start with in a checkpoint
+            of the whole model; of several, the first with which the file has such a
+            key. Defaults to 'backbone.'.
         map_location (str): Where to put the tensors. Defaults to 'cpu'.
+        ignore (Collection[str]): Keys that the module lacks and the checkpoint may
+            have, such as a classifier's. Defaults to ().
 
     Raises:
         UserError: If the file is missing or is no checkpoint, or if a key of the
             module is missing, one too many, or of another shape.
     """
-    state_dict = _strip(_read_state_dict(checkpoint, map_location), prefix)
     own = module.state_dict().keys()
+    prefixes = (prefix,) if isinstance(prefix, str) else tuple(prefix)
+    state_dict = _strip(_read_state_dict(checkpoint, map_location), prefixes, own)
+    state_dict = {key: value for key, value in state_dict.items() if key not in ignore}
     if not own & state_dict.keys():
         raise UserError(
             f'{checkpoint} holds no weights of a {type(module).__name__}: it has the keys {_first(state_dict, 3)}, '
-            f'but {_first(own, 2)} are needed, plain or after {prefix!r}: give a checkpoint with this backbone'
+            f'but {_first(own, 2)} are needed, plain or after {prefixes[0]!r}: give a checkpoint with this backbone'
         )
     misshaped = []
     try:
@@ -142,10 +153,15 @@ def _read_state_dict(checkpoint: str, map_location: str) -> Dict[str, Tensor]:
     return state_dict
 
 
-def _strip(state_dict: Dict[str, Tensor], prefix: str) -> Dict[str, Tensor]:
-    """The entries under ``prefix`` without it; all of them if there are none, as in a file of the part alone."""
-    part = {key[len(prefix) :]: value for key, value in state_dict.items() if key.startswith(prefix)}
-    return part or dict(state_dict)
+def _strip(state_dict: Dict[str, Tensor], prefixes: Sequence[str], own: Collection[str]) -> Dict[str, Tensor]:
+    """The entries under a prefix without it; all of them if there are none, as in a file of the part alone."""
+    present = [prefix for prefix in prefixes if any(key.startswith(prefix) for key in state_dict)]
+    fitting = [prefix for prefix in present if any(f'{prefix}{key}' in state_dict for key in own)]
+    if not fitting and any(key in state_dict for key in own):
+        return dict(state_dict)
+    for prefix in fitting or present:
+        return {key[len(prefix) :]: value for key, value in state_dict.items() if key.startswith(prefix)}
+    return dict(state_dict)
 
 
 def _first(keys, count: int = 5) -> str:
