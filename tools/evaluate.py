@@ -27,7 +27,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--tasks',
         nargs='+',
-        choices=['coco-linear', 'voc-linear', 'knn', 'voc-seg', 'coco-seg'],
+        choices=['coco-linear', 'voc-linear', 'knn', 'voc-seg', 'coco-seg', 'scenes-linear', 'scenes-seg'],
         help='only these (default: all of the suite whose data are there)',
     )
     parser.add_argument('--data-root', default='data', help='folder of the data sets, see docs/data.md (default: data)')

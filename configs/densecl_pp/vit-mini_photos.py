@@ -6,7 +6,7 @@
 # Command:    python tools/train.py configs/densecl_pp/vit-mini_photos.py
 _base_ = 'vit-demo_scenes.py'
 view_pipeline = [  # prior: DenseCL on COCO, without blur, which leaves little of 48 px
-    dict(type='RandomResizedCrop', scale=48, crop_ratio_range=(0.2, 1.0), backend='cv2'),
+    dict(type='RandomResizedCropWithBox', scale=48, crop_ratio_range=(0.2, 1.0), backend='cv2'),
     dict(type='RandomFlip', prob=0.5),
     dict(
         type='RandomApply',
@@ -29,8 +29,8 @@ photos = dict(
     data_prefix='images/',
     pipeline=[
         dict(type='LoadImage'),
-        dict(type='MultiView', num_views=2, transforms=[view_pipeline]),
-        dict(type='PackInputs'),
+        dict(type='MultiViewWithGeometry', num_views=2, transforms=[view_pipeline]),
+        dict(type='PackInputs', meta_keys=('img_path', 'view_boxes', 'view_flips')),
     ],
 )
 train_dataloader = dict(

@@ -2,8 +2,14 @@
 
 from importlib import import_module
 
-__all__ = ['demo', 'evaluate', 'test', 'train']
-_MODULES = {'train': '.training', 'test': '.testing', 'demo': '.demonstration', 'evaluate': '.evaluation.suite'}
+__all__ = ['demo', 'evaluate', 'study', 'test', 'train']
+_MODULES = {
+    'train': '.training',
+    'test': '.testing',
+    'demo': '.demonstration',
+    'evaluate': '.evaluation.suite',
+    'study': '.studies.study',
+}
 
 
 def __getattr__(name: str):

@@ -9,6 +9,15 @@ from .coco_multi_label import CocoMultiLabel  # noqa: E402
 from .coco_objects import coco_objects_dataset  # noqa: E402
 from .load_image import LoadImage  # noqa: E402
 from .scenes import generate_scenes  # noqa: E402
+from .transforms import MultiViewWithGeometry, RandomResizedCropWithBox  # noqa: E402
 from .unlabelled_images import UnlabelledImages  # noqa: E402
 
-__all__ = ['CocoMultiLabel', 'LoadImage', 'UnlabelledImages', 'coco_objects_dataset', 'generate_scenes']
+__all__ = [
+    'CocoMultiLabel',
+    'LoadImage',
+    'MultiViewWithGeometry',
+    'RandomResizedCropWithBox',
+    'UnlabelledImages',
+    'coco_objects_dataset',
+    'generate_scenes',
+]

@@ -1,4 +1,4 @@
-"""Where the package's configs lie: in the checkout, or in an installed wheel."""
+"""Where the package's configs and tools lie: in the checkout, or in an installed wheel."""
 
 from pathlib import Path
 
@@ -16,8 +16,25 @@ def config_path(name: str) -> Path:
     Raises:
         UserError: If there is no such config.
     """
-    # In a wheel configs lie where mim looks for them; a checkout has them beside the package.
-    for configs in (_PACKAGE / '.mim' / 'configs', _PACKAGE.parent / 'configs'):
-        if (configs / name).is_file():
-            return configs / name
-    raise UserError(f'{name} is no shipped config: look below {_PACKAGE.parent / "configs"}')
+    return _shipped('configs', name)
+
+
+def tool_path(name: str) -> Path:
+    """Find a tool.
+
+    Args:
+        name (str): Path below ``tools/``, such as ``'train.py'``.
+
+    Raises:
+        UserError: If there is no such tool.
+    """
+    return _shipped('tools', name)
+
+
+def _shipped(folder: str, name: str) -> Path:
+    # In a wheel they lie where mim looks for them; a checkout has them beside the package.
+    for place in (_PACKAGE / '.mim' / folder, _PACKAGE.parent / folder):
+        if (place / name).is_file():
+            return place / name
+    kind = folder.removesuffix('s')
+    raise UserError(f'{name} is no shipped {kind}: look below {_PACKAGE.parent / folder}')

@@ -51,7 +51,7 @@ class ProgressBar:
                 self.label,
                 f'{done * 100 // self.total:3d} %',
                 note,
-                f'{_clock(elapsed)} gone, {_clock(left)} left',
+                f'{clock(elapsed)} gone, {clock(left)} left',
             )
             print('  '.join(part for part in parts if part), flush=True)
 
@@ -68,5 +68,7 @@ class ProgressBar:
         self.close()
 
 
-def _clock(seconds: float) -> str:
-    return f'{int(seconds) // 60}:{int(seconds) % 60:02d}'
+def clock(seconds: float) -> str:
+    """A time as ``m:ss``, from an hour on as ``h:mm:ss``."""
+    minutes, seconds = divmod(int(seconds), 60)
+    return f'{minutes}:{seconds:02d}' if minutes < 60 else f'{minutes // 60}:{minutes % 60:02d}:{seconds:02d}'

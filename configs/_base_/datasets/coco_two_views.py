@@ -1,6 +1,6 @@
 # Two augmented 224 px views of every COCO 2017 training image; the labels are not read.
 view_pipeline = [  # prior: DenseCL on COCO
-    dict(type='RandomResizedCrop', scale=224, crop_ratio_range=(0.2, 1.0), backend='pillow'),
+    dict(type='RandomResizedCropWithBox', scale=224, crop_ratio_range=(0.2, 1.0), backend='pillow'),
     dict(type='RandomFlip', prob=0.5),
     dict(
         type='RandomApply',
@@ -22,8 +22,8 @@ train_dataloader = dict(
         data_root='data/coco/train2017/',
         pipeline=[
             dict(type='LoadImage'),
-            dict(type='MultiView', num_views=2, transforms=[view_pipeline]),
-            dict(type='PackInputs'),
+            dict(type='MultiViewWithGeometry', num_views=2, transforms=[view_pipeline]),
+            dict(type='PackInputs', meta_keys=('img_path', 'view_boxes', 'view_flips')),
         ],
     ),
 )

@@ -1,7 +1,7 @@
 # Two augmented 48 px views of the built-in scenes; the labels are not read. The colours of an object are random, so
 # that hue and grey are augmented strongly: what is left to tell images apart is pattern and shape.
 view_pipeline = [
-    dict(type='RandomResizedCrop', scale=48, crop_ratio_range=(0.4, 1.0), backend='cv2'),
+    dict(type='RandomResizedCropWithBox', scale=48, crop_ratio_range=(0.4, 1.0), backend='cv2'),
     dict(type='RandomFlip', prob=0.5),
     dict(
         type='RandomApply',
@@ -22,8 +22,8 @@ train_dataloader = dict(
         data_root='data/scenes/images/train/',
         pipeline=[
             dict(type='LoadImage'),
-            dict(type='MultiView', num_views=2, transforms=[view_pipeline]),
-            dict(type='PackInputs'),
+            dict(type='MultiViewWithGeometry', num_views=2, transforms=[view_pipeline]),
+            dict(type='PackInputs', meta_keys=('img_path', 'view_boxes', 'view_flips')),
         ],
     ),
 )

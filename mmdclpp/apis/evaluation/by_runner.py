@@ -11,6 +11,7 @@ from mmdclpp.apis.evaluation.job import Job, NotApplicable
 from mmdclpp.apis.evaluation.on_features import check_splits
 from mmdclpp.apis.evaluation.resize import PUBLISHED_CROP, set_crop_size, set_image_size
 from mmdclpp.apis.training import train
+from mmdclpp.datasets.scenes import CLASSES
 from mmdclpp.errors import UserError
 from mmdclpp.models.backbones.features import extract_features
 from mmdclpp.registry import DATASETS
@@ -19,13 +20,14 @@ from mmdclpp.utils.imports import import_quietly
 import_quietly('mmseg.datasets')
 
 _NEVER = 10**9
-# By the name of a data set: what the segmentation configs call it, its class in mmseg, and how many classes it has.
+# By the name of a data set: what the fine-tuning configs call it, its class in mmseg, and how many classes it has.
 _SEGMENTATION_DATA = {
     'VOC2012Aug': ('voc12aug', dict(type='PascalVOCDataset'), 21),
     'VOC2012': ('voc12', dict(type='PascalVOCDataset'), 21),
     'voc_seg': ('voc12', dict(type='PascalVOCDataset'), 21),
     'COCO objects': ('cocoobjects', dict(type='CocoObjectsDataset', _scope_='mmdclpp'), 81),
     'COCO-Stuff 164k': ('cocostuff164k', dict(type='COCOStuffDataset'), 171),
+    'scenes': ('', dict(type='BaseSegDataset', metainfo=dict(classes=['background', *CLASSES])), len(CLASSES) + 1),
 }
 # What makes a backbone dense: such keys of the benchmark's backbone go to the evaluated one.
 _DENSE_KEYS = ('img_size', 'out_type', 'out_indices', 'strides', 'dilations', 'drop_path_rate')

@@ -102,7 +102,12 @@ _KNOWN = {
     'coco-stuff-masks': (
         _segmentation('COCO-Stuff 164k', 'coco_stuff164k', '', 'images/{}2017', 'annotations/{}2017', full=True),
     ),
+    'scenes': (
+        _multi_label('scenes', 'scenes', 'annotations/instances_{}.json', ('train', 'val'), 'images/{}/', full=False),
+    ),
+    'scenes-masks': (_segmentation('scenes', 'scenes', '', 'images/{}', 'masks/{}', full=False),),
 }
+BUILT_IN = ('scenes', 'scenes-masks')  # evaluated where they are asked for, or there is nothing else
 # With SBD's masks, where they are there. (The config adds VOC2012's own training images to SBD's.)
 _KNOWN['voc-aug-masks'] = (
     DataSource(
@@ -131,8 +136,9 @@ def missing_data(kind: str, data_root: Path) -> str:
     first = _KNOWN[kind][0]
     paths = (data_root / first.root / name for part in (first.train, first.test) for name in part if name)
     wanted = next((path for path in paths if not path.exists()), first.root)
-    converter = 'voc.py' if kind.startswith('voc') else 'coco.py'
-    return (
-        f'no {first.name} below {data_root} ({wanted} does not exist): python tools/dataset_converters/{converter} '
-        f'--data-root {data_root} --download'
-    )
+    if kind in BUILT_IN:
+        command = f'tools/make_scenes.py --out {data_root / first.root}'
+    else:
+        converter = 'voc.py' if kind.startswith('voc') else 'coco.py'
+        command = f'tools/dataset_converters/{converter} --data-root {data_root} --download'
+    return f'no {first.name} below {data_root} ({wanted} does not exist): python {command}'

@@ -150,7 +150,7 @@ def _image_size(backbone: Dict[str, Any], cfg: Config) -> int:
 
 def _first_scale(part: Any) -> Any:
     if isinstance(part, dict):
-        if part.get('type') == 'RandomResizedCrop' and 'scale' in part:
+        if str(part.get('type')).startswith('RandomResizedCrop') and 'scale' in part:
             return part['scale']
         part = list(part.values())
     if isinstance(part, (list, tuple)):

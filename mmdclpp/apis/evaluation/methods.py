@@ -9,7 +9,7 @@ there are any, ``per_class`` and ``sweep``. Figures are in percent; None and NaN
 import math
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-DATA = {'coco': 'COCO', 'voc': 'VOC', 'coco-stuff': 'COCO-Stuff'}
+DATA = {'coco': 'COCO', 'voc': 'VOC', 'coco-stuff': 'COCO-Stuff', 'scenes': 'Scenes'}
 # Kind -> its name, and the metrics that are summarised, of which the first is drawn.
 _KINDS = {
     'linear': ('linear probe', ('mAP', 'OF1')),

@@ -20,7 +20,7 @@ from mmdclpp.apis.evaluation.by_runner import (
     linear_with_augmentation,
     upernet_segmentation,
 )
-from mmdclpp.apis.evaluation.data import DataSource, find_data, missing_data
+from mmdclpp.apis.evaluation.data import BUILT_IN, DataSource, find_data, missing_data
 from mmdclpp.apis.evaluation.job import Job, NotApplicable, Options
 from mmdclpp.apis.evaluation.model_source import ModelSource, config_hash, write_backbone
 from mmdclpp.apis.evaluation.on_features import knn_on_features, linear_on_features
@@ -62,6 +62,8 @@ _QUICK = (
     Evaluation('voc-knn', 'knn', 'voc', knn_on_features, by_runner=False),
     Evaluation('voc-seg', 'voc-seg', 'voc-masks', linear_segmentation),
     Evaluation('coco-seg', 'coco-seg', 'coco-masks', linear_segmentation),
+    Evaluation('scenes-linear', 'scenes-linear', 'scenes', linear_on_features, by_runner=False),
+    Evaluation('scenes-seg', 'scenes-seg', 'scenes-masks', linear_segmentation),
 )
 _PAPER = (
     Evaluation('coco-linear@augmented', 'coco-linear', 'coco', linear_with_augmentation),
@@ -107,8 +109,9 @@ def evaluate(
             architecture of the first checkpoint. Defaults to (), the published weights of ``backbone``.
         suite (str): ``'quick'`` (features extracted once, linear and k-NN; linear segmentation), ``'paper'`` (the
             poster's comparison: 90 epochs with augmentation, fine-tuned FCN) or ``'all'``. Defaults to 'quick'.
-        tasks (Sequence[str], optional): Which of ``coco-linear voc-linear knn voc-seg coco-seg``. Defaults to None,
-            all of the suite whose data are there.
+        tasks (Sequence[str], optional): Which of ``coco-linear voc-linear knn voc-seg coco-seg scenes-linear
+            scenes-seg``. Defaults to None, all of the suite whose data are there; the built-in scenes only where there
+            is nothing else.
         data_root (str or Path): The folder with the data sets, see docs/data.md. Defaults to 'data'.
         work_dir (str or Path): Where results go. Defaults to 'work_dirs/evaluate'.
         backbone (str, optional): ``'timm:NAME'`` or ``'mmpretrain:NAME'``: the architecture of ``models``. Defaults
@@ -140,7 +143,7 @@ def evaluate(
             raise UserError(f'{name}={size} is no size in px: give a positive number')
     if batch_size < 1 or num_workers < 0:
         raise UserError(f'batch_size={batch_size}, num_workers={num_workers}: give at least 1, and at least 0')
-    plan = _plan(suite, tasks, data_root)
+    plan = plan_suite(suite, tasks, data_root)
     sources = read_sources(models, backbone, config, names, aggregate)
     start_processes(launcher)
     options = Options(
@@ -198,8 +201,8 @@ class _Plan(NamedTuple):
     missing: List[str]
 
 
-def _plan(suite: str, tasks: Optional[Sequence[str]], data_root: Path) -> _Plan:
-    """The evaluations of a suite whose data are there; data of a task that was asked for must be there."""
+def plan_suite(suite: str, tasks: Optional[Sequence[str]], data_root: Path) -> _Plan:
+    """The evaluations of a suite whose data are there; a UserError if those of a task that was asked for are not."""
     if suite not in SUITES:
         raise UserError(f'suite={suite!r} is unknown: use one of {", ".join(SUITES)}')
     offered = list(dict.fromkeys(evaluation.task for evaluation in SUITES[suite]))
@@ -211,10 +214,12 @@ def _plan(suite: str, tasks: Optional[Sequence[str]], data_root: Path) -> _Plan:
         if tasks and evaluation.task not in tasks:
             continue
         data = find_data(evaluation.data, data_root)
-        if data is None:
+        if data is None and (tasks or evaluation.data not in BUILT_IN):
             missing.setdefault(evaluation.data, f'{evaluation.key}: {missing_data(evaluation.data, data_root)}')
-        else:
+        elif data is not None:
             found.append((evaluation, data))
+    if not tasks:
+        found = [pair for pair in found if pair[0].data not in BUILT_IN] or found
     for task in tasks or ():
         if not any(evaluation.task == task for evaluation, _ in found):
             kind = next(evaluation.data for evaluation in SUITES[suite] if evaluation.task == task)

@@ -22,6 +22,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from mmdclpp.utils.progress import clock
+
 _LEAST_SECONDS, _MOST_SECONDS = 3, 30  # between two lines, where there is no terminal
 
 
@@ -75,20 +77,14 @@ class _Lines:
         gone = max(self.printed - self.start, 1e-9)
         rate = (self.done - self.before) / gone
         count = self._count(self.done) + (f' of {self._count(self.total)}' if self.total else '')
-        left = f', {_clock((self.total - self.done) / rate)} left' if rate and self.total else ''
-        print(f'{self.label}: {count}, {self._count(rate)}/s, {_clock(gone)} gone{left}', flush=True)
+        left = f', {clock((self.total - self.done) / rate)} left' if rate and self.total else ''
+        print(f'{self.label}: {count}, {self._count(rate)}/s, {clock(gone)} gone{left}', flush=True)
 
     def _tenth(self) -> int:
         return self.done * 10 // self.total if self.total else 0
 
     def _count(self, units: float) -> str:
         return readable_size(units) if self.in_bytes else f'{units:,.0f}'
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(max(round(seconds), 0), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f'{hours}:{minutes:02d}:{seconds:02d}' if hours else f'{minutes}:{seconds:02d}'
 
 
 def readable_size(size: float) -> str:

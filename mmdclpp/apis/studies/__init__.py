@@ -1,0 +1,5 @@
+"""The poster's studies at any scale: settings, the queue that trains and evaluates them, the report."""
+
+from .study import study
+
+__all__ = ['study']

@@ -1,0 +1,88 @@
+"""How large a study is: what it trains, on which data, and how that is evaluated."""
+
+from typing import NamedTuple, Optional, Tuple
+
+
+class Budget(NamedTuple):
+    """A size of studies.
+
+    Attributes:
+        name (str): What the user calls it.
+        config (str): The shipped config of DenseCL++ that every setting inherits from.
+        trained_on (str): What that trains, in words.
+        num_positions (int): ``K``, positions of a view.
+        cross_view (Tuple[int, ...]): The values of ``N``; the third is DenseCL++*'s.
+        suite (str): Of :func:`mmdclpp.apis.evaluate`.
+        classification (Tuple[str, ...]): Its tasks for every study.
+        segmentation (Tuple[str, ...]): And those for studies of segmentation.
+        images (str): Held-out images, below the data root, for similarities.
+        headline (str): The evaluation whose mAP the study is about.
+        max_epochs (int, optional): Epochs, None for the config's.
+        built_in (bool): Whether the data are the built-in scenes, which are generated.
+        gpus (int): Processes of a run, unless chosen.
+        seconds (float, optional): Measured for one run with classification on one core of a CPU. None: not measured.
+    """
+
+    name: str
+    config: str
+    trained_on: str
+    num_positions: int
+    cross_view: Tuple[int, ...]
+    suite: str
+    classification: Tuple[str, ...]
+    segmentation: Tuple[str, ...]
+    images: str
+    headline: str
+    max_epochs: Optional[int] = None
+    built_in: bool = False
+    gpus: int = 1
+    seconds: Optional[float] = None
+
+
+# N on smaller grids is the share of the positions that the paper's budget has, of 196: 8, 33 and 65 %.
+BUDGETS = {
+    budget.name: budget
+    for budget in (
+        Budget(
+            'tiny',
+            'densecl_pp/vit-demo_scenes.py',
+            "the demo's ViT (0.8 M parameters, 48 px views) on 3,000 built-in scenes",
+            num_positions=36,
+            cross_view=(0, 3, 12, 24),
+            suite='quick',
+            classification=('scenes-linear',),
+            segmentation=('scenes-seg',),
+            images='scenes/images/val',
+            headline='scenes-linear',
+            max_epochs=2,
+            built_in=True,
+            seconds=75,
+        ),
+        Budget(
+            'small',
+            'densecl_pp/vit-mini_photos.py',
+            "the demo's ViT (0.8 M parameters, 48 px views) on 5,763 photographs of COCO and VOC2007",
+            num_positions=36,
+            cross_view=(0, 3, 12, 24),
+            suite='quick',
+            classification=('coco-linear', 'voc-linear'),
+            segmentation=('voc-seg',),
+            images='coco_mini/images',
+            headline='coco-linear',
+            seconds=500,
+        ),
+        Budget(
+            'paper',
+            'densecl_pp/vit-s16_coco.py',
+            'ViT-S/16 (224 px views) on the 118,287 training images of COCO 2017, 800 epochs',
+            num_positions=196,
+            cross_view=(0, 16, 64, 128),  # ours, around the poster's 64
+            suite='paper',
+            classification=('coco-linear',),
+            segmentation=('voc-seg', 'coco-seg'),
+            images='coco/val2017',
+            headline='coco-linear@augmented',
+            gpus=8,
+        ),
+    )
+}

@@ -1,0 +1,142 @@
+"""One training of a study with what follows it: commands that anyone can run, each done once."""
+
+import dataclasses
+import fcntl
+import json
+import os
+import re
+import shlex
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+
+from mmdclpp.utils.files import write_whole
+from mmdclpp.version import __version__
+
+
+class Step(NamedTuple):
+    """A part of a run: its name, which names its log, and its command."""
+
+    name: str
+    command: Tuple[str, ...]
+
+    def __str__(self) -> str:
+        return shlex.join(self.command)
+
+
+class Busy(Exception):
+    """Another process is at this run."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What to do, in which folder.
+
+    Attributes:
+        name (str): For messages.
+        folder (Path): Where everything of the run lies: ``config.py``, logs, checkpoints, evaluations.
+        config (str): Text of ``config.py``.
+        steps (Tuple[Step, ...]): In this order. All go on where they stopped.
+    """
+
+    name: str
+    folder: Path
+    config: str
+    steps: Tuple[Step, ...]
+
+    def undone(self) -> List[Step]:
+        """The steps that are not done."""
+        return [step for step in self.steps if not self._note(step).is_file()]
+
+    @property
+    def status(self) -> str:
+        """``'done'``, ``'failed'`` or ``'unfinished'``."""
+        if not self.undone():
+            return 'done'
+        return 'failed' if self._failure.is_file() else 'unfinished'
+
+    @property
+    def error(self) -> str:
+        """What the step that failed said last, and where its log is; '' if none failed."""
+        return self._failure.read_text().strip() if self.status == 'failed' else ''
+
+    def notes(self) -> Dict[str, Dict[str, Any]]:
+        """Of each step that is done: ``seconds`` and ``commit``."""
+        notes = {step.name: self._note(step) for step in self.steps}
+        return {name: json.loads(note.read_text()) for name, note in notes.items() if note.is_file()}
+
+    def perform(
+        self, environment: Optional[Mapping[str, str]] = None, execute: Callable[..., int] = subprocess.call
+    ) -> bool:
+        """Do what is not done, up to a step that fails.
+
+        Args:
+            environment (Mapping, optional): Environment of the commands. Defaults to None, that of this process.
+            execute (Callable): Called with a command and the keywords of ``Popen``, it returns the exit status.
+                Defaults to ``subprocess.call``.
+
+        Returns:
+            bool: Whether all is done.
+
+        Raises:
+            Busy: If another process is at it.
+        """
+        with self._locked() as lock:
+            self._failure.unlink(missing_ok=True)
+            write_whole(self.folder / 'config.py', self.config)
+            for step in self.undone():
+                start, log = time.monotonic(), self.folder / f'{step.name}.log'
+                with log.open('a') as output:
+                    output.write(f'$ {step}\n')
+                    output.flush()
+                    # The command holds the lock too: it may outlive a study that is killed.
+                    keywords = dict(stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, pass_fds=[lock])
+                    status = execute(step.command, env=environment, **keywords)
+                if status:
+                    write_whole(
+                        self._failure, f'{step.name} ended with status {status}: {_last_line(log)} (log: {log})'
+                    )
+                    return False
+                note = dict(seconds=round(time.monotonic() - start, 1), commit=commit())
+                write_whole(self._note(step), json.dumps(note))
+        return True
+
+    def _note(self, step: Step) -> Path:
+        return self.folder / f'{step.name}.done'
+
+    @property
+    def _failure(self) -> Path:
+        return self.folder / 'failed.txt'
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / 'lock').open('w') as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise Busy(self.name) from error
+            yield lock.fileno()
+
+
+def _last_line(log: Path) -> str:
+    """The last line that says something, of the end of a log."""
+    with log.open('rb') as file:
+        file.seek(max(0, os.path.getsize(log) - 10_000))
+        lines = file.read().decode(errors='replace').splitlines()
+    lines = [line.strip() for line in lines if re.search(r'\w', line)]
+    told = [line for line in lines if line.startswith('error: ')]
+    return (told or lines or ['no output'])[-1]
+
+
+def commit() -> str:
+    """The commit of the code that runs, with ``-dirty`` if files differ from it; of an installed package the version."""
+    command = ['git', 'describe', '--always', '--dirty', '--abbrev=10']
+    here = Path(__file__).resolve().parent
+    try:
+        found = subprocess.run(command, cwd=here, capture_output=True, text=True)
+    except FileNotFoundError:  # no git
+        return f'version {__version__}'
+    return found.stdout.strip() if found.returncode == 0 else f'version {__version__}'
