@@ -132,7 +132,7 @@ def _last_line(log: Path) -> str:
 
 
 def commit() -> str:
-    """The commit of the code that runs, with ``-dirty`` if files differ from it; of an installed package the version."""
+    """The commit of the code that runs, ``-dirty`` if files differ; of an installed package the version."""
     command = ['git', 'describe', '--always', '--dirty', '--abbrev=10']
     here = Path(__file__).resolve().parent
     try:

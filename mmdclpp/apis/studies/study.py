@@ -1,13 +1,12 @@
 """Run a study: what is not done yet, then its report."""
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from rich.console import Console
 
 from mmdclpp.apis._runner import shipped_config
@@ -194,7 +193,8 @@ def _check_data(plan: Study, budget: Budget, data_root: Path) -> None:
         generate_scenes(data_root / 'scenes')
     plan_suite(budget.suite, [*budget.classification, *(budget.segmentation if plan.segmentation else [])], data_root)
     dataset = shipped_config(budget.config).train_dataloader.dataset.to_dict()
-    DATASETS.build(moved(dataset, str(data_root)))
+    with DefaultScope.overwrite_default_scope('mmdclpp'):
+        DATASETS.build(moved(dataset, str(data_root)))
 
 
 def _told(plan: Study, budget: Budget, runs: Sequence[Run], left: Sequence[Run], work_dir: Path) -> str:
