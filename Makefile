@@ -2,6 +2,8 @@
 # requirements have changed. `make help` lists the targets.
 VENV ?= .venv
 ARGS ?=
+NAME ?= methods
+BUDGET ?= tiny
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -10,11 +12,11 @@ PYTHON ?= $(shell test -f '$(STAMP)' && '$(BIN)/python' -c '' 2>/dev/null && ech
 INPUTS := requirements.txt requirements/test.txt requirements/install.sh setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check-env ops clean
+.PHONY: help setup demo study test lint check-env ops clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
-	@echo 'Variables: PYTHON=$(PYTHON) (3.10 to 3.12), VENV=$(VENV), ARGS= (passed on by demo and test).'
+	@echo 'Variables: PYTHON=$(PYTHON) (3.10 to 3.12), VENV=$(VENV), ARGS= (passed on by demo, study and test).'
 
 # The key holds all that an installation depends on; it is written last, so that an interrupted one is done again.
 setup: ## create or update the virtual environment
@@ -35,6 +37,9 @@ setup: ## create or update the virtual environment
 
 demo: setup ## generate scenes, pretrain, evaluate; ARGS=--compare adds SimCLR and DenseCL
 	@'$(BIN)/python' tools/demo.py $(ARGS)
+
+study: setup ## run one of the poster's studies: NAME=methods BUDGET=tiny
+	@'$(BIN)/python' tools/study.py '$(NAME)' --budget '$(BUDGET)' $(ARGS)
 
 test: setup ## run the tests; ARGS goes to pytest
 	@'$(BIN)/python' -m pytest $(ARGS)

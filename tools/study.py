@@ -29,6 +29,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--gpus', type=int, help='GPUs, or processes on the CPU, of a run (default: 1, paper: 8)')
     parser.add_argument('--jobs', type=int, help='runs at a time (default: as many as there are GPUs or cores for)')
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+    parser.add_argument(
+        '--no-segmentation', dest='segmentation', action='store_false', help='measure classification alone'
+    )
     parser.add_argument('--slurm', metavar='PARTITION', help='run under Slurm, as a job array in this partition')
     parser.add_argument('--slurm-hours', type=float, default=24, help='time limit of a run (default: %(default)g)')
     parser.add_argument('--slurm-cpus', type=int, default=8, help='CPU cores a GPU (default: %(default)s)')

@@ -1,5 +1,1 @@
 """The poster's studies at any scale: settings, the queue that trains and evaluates them, the report."""
-
-from .study import study
-
-__all__ = ['study']

@@ -94,7 +94,10 @@ def shortened(cfg: Config, max_epochs: int) -> Dict[str, Any]:
     before = cfg.train_cfg.max_epochs
 
     def scaled(epoch: int) -> int:
-        return max(1, round(epoch * max_epochs / before)) if epoch else 0
+        if epoch in (0, before):
+            return max_epochs if epoch else 0
+        # A phase that is there keeps an epoch, as long as that leaves one for the last.
+        return min(max(1, round(epoch * max_epochs / before)), max_epochs - 1)
 
     schedule = [dict(part) for part in cfg.param_scheduler]
     for part in schedule:

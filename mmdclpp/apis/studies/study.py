@@ -40,6 +40,7 @@ def study(
     jobs: Optional[int] = None,
     slurm: Optional[Mapping[str, Any]] = None,
     amp: bool = False,
+    segmentation: bool = True,
     dry_run: bool = False,
     report_only: bool = False,
 ) -> List[Outcome]:
@@ -62,6 +63,7 @@ def study(
         slurm (Mapping, optional): Options of :class:`~mmdclpp.apis.studies.slurm.SlurmExecutor`: run there. Defaults
             to None, here.
         amp (bool): Whether to train in mixed precision. Defaults to False.
+        segmentation (bool): Whether a study of segmentation measures it, besides classification. Defaults to True.
         dry_run (bool): Whether to print commands and cost only. Defaults to False.
         report_only (bool): Whether to report on what is there, and run nothing. Defaults to False.
 
@@ -72,6 +74,7 @@ def study(
         UserError: If an argument or the data cannot be used.
     """
     plan, size = _choose(name, STUDIES, 'study'), _choose(budget, BUDGETS, 'budget')
+    plan = plan._replace(segmentation=plan.segmentation and segmentation)
     seeds = plan.seeds if seeds is None else seeds
     gpus = size.gpus if gpus is None else gpus
     for key, value in dict(seeds=seeds, epochs=epochs, gpus=gpus, jobs=jobs).items():
@@ -83,7 +86,7 @@ def study(
     planned = _plan_runs(plan, size, data_root, work_dir, seeds, epochs, gpus, amp)
     runs = list({run.folder: run for _, _, run in planned}.values())
     left = [run for run in runs if run.status != 'done']
-    console.print(_told(plan, size, runs, left, work_dir), highlight=False)
+    console.print(_told(plan, size, runs, left, work_dir, epochs), highlight=False)
     if dry_run:
         for run in left:
             console.print(f'\n# {run.name}', markup=False, highlight=False)
@@ -197,16 +200,19 @@ def _check_data(plan: Study, budget: Budget, data_root: Path) -> None:
         DATASETS.build(moved(dataset, str(data_root)))
 
 
-def _told(plan: Study, budget: Budget, runs: Sequence[Run], left: Sequence[Run], work_dir: Path) -> str:
+def _told(
+    plan: Study, budget: Budget, runs: Sequence[Run], left: Sequence[Run], work_dir: Path, epochs: Optional[int]
+) -> str:
     """What is to do, and what that costs as far as it is known."""
     text = f'{plan.title}: {len(runs)} runs, {len(runs) - len(left)} of them done, in {work_dir}'
     if not left:
         return text
-    measured = [seconds for run in runs if run.status == 'done' for seconds in [_seconds(run)]]
+    measured = [_seconds(run) for run in runs if run.status == 'done']
     if measured:
         each, source = sum(measured) / len(measured), 'the mean of those done'
     elif budget.seconds:
-        each, source = budget.seconds, 'measured on one CPU core at the usual length'
+        usual = budget.max_epochs or shipped_config(budget.config).train_cfg.max_epochs
+        each, source = budget.seconds * (epochs or usual) / usual, 'measured once, on one CPU core'
     else:
         return f'{text}. Each: {budget.trained_on}; its time has not been measured'
     return f'{text}. {len(left)} × {clock(each)} ({source}): {clock(len(left) * each)}, divided by the runs at a time'
