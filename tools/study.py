@@ -1,6 +1,7 @@
 """Run one of the poster's studies and write its report."""
 
 import argparse
+import sys
 from typing import Optional
 
 from mmdclpp.apis._cli import run_tool
@@ -46,7 +47,11 @@ def main() -> Optional[int]:
     from mmdclpp.apis import study
 
     slurm = dict(partition=partition, hours=hours, cpus_per_gpu=cpus) if partition else None
-    outcomes = study(**args, slurm=slurm)
+    try:
+        outcomes = study(**args, slurm=slurm)
+    except KeyboardInterrupt:
+        print('interrupted: the same command goes on where this one stopped', file=sys.stderr)
+        return 130
     return 1 if any(outcome.status == 'failed' for outcome in outcomes) else None
 
 

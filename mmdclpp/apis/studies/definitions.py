@@ -99,8 +99,8 @@ def _cross_view(budget: Budget) -> List[Setting]:
 def _reconstruction(budget: Budget) -> List[Setting]:
     rows = [_varied({'decoder': None, 'γ': 0.0}, Recipe())]
     return rows + [
-        _varied({'decoder': decoder, 'γ': gamma}, Recipe(loss_gamma=gamma, decoder=f'{decoder.title()}Decoder'))
-        for decoder, gamma in itertools.product(('conv', 'transformer'), GAMMAS)
+        _varied({'decoder': name, 'γ': gamma}, Recipe(loss_gamma=gamma, decoder=decoder))
+        for (name, decoder), gamma in itertools.product(budget.decoders.items(), GAMMAS)
     ]
 
 

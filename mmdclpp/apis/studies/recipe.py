@@ -21,7 +21,7 @@ class Recipe:
         threshold (float, optional): ``β``. Defaults to None, none.
         cross_view (int): ``N``. Defaults to 0.
         loss_gamma (float): ``γ``. Defaults to 0, no reconstruction.
-        decoder (str): Type of the decoder where there is one. Defaults to 'ConvDecoder'.
+        decoder (dict, optional): Config of the decoder, where ``loss_gamma`` is not 0. Defaults to None.
     """
 
     loss_lambda: float = 0.5
@@ -32,7 +32,7 @@ class Recipe:
     threshold: Optional[float] = None
     cross_view: int = 0
     loss_gamma: float = 0.0
-    decoder: str = 'ConvDecoder'
+    decoder: Optional[Dict[str, Any]] = None
 
     @property
     def slug(self) -> str:
@@ -46,7 +46,8 @@ class Recipe:
                 parts += [f'M{self.num_sets}'] if self.num_sets > 1 else []
                 parts += [f'b{self.threshold:g}'] if self._thresholded else []
                 parts += [f'N{self.cross_view}'] if self.cross_view else []
-        return '-'.join(parts + ([f'{self.decoder}{self.loss_gamma:g}'] if self.loss_gamma else []))
+        parts += [f'{self.decoder["type"]}{self.loss_gamma:g}'] if self.loss_gamma else []
+        return '-'.join(parts)
 
     @property
     def model(self) -> Dict[str, Any]:
@@ -55,7 +56,7 @@ class Recipe:
         if self.loss_lambda:
             model['dense_head'] = dict(pair_feature=self.pair_feature, negatives=self._negatives)
         if self.loss_gamma:
-            model.update(loss_gamma=self.loss_gamma, decoder=dict(type=self.decoder))
+            model.update(loss_gamma=self.loss_gamma, decoder=self.decoder)
         return model
 
     @property

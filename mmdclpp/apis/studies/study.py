@@ -181,7 +181,7 @@ def _steps(
         ),
     ]
     if plan.segmentation:
-        arguments = (*quick, folder / 'segmentation', '--tasks', *budget.segmentation)
+        arguments = (*quick, folder / 'segmentation', '--tasks', *budget.segmentation, *budget.segmentation_options)
         steps.append(Step('segmentation', command('evaluate', checkpoint, *arguments)))
     if plan.diagnosed:
         arguments = ('--images', data_root / budget.images, '--out', folder / 'similarities.json')

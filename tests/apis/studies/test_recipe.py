@@ -4,6 +4,7 @@ import pytest
 from mmengine.config import Config
 
 from mmdclpp.apis._runner import shipped_config
+from mmdclpp.apis.studies.budgets import BUDGETS
 from mmdclpp.apis.studies.recipe import Recipe, config_text, moved, shortened
 from mmdclpp.registry import MODELS
 from mmdclpp.utils.paths import config_path
@@ -58,17 +59,16 @@ def test_equal_trainings_have_one_name_and_others_have_another():
         Recipe(num_sets=16),
         Recipe(num_sets=16, threshold=0.5),
         Recipe(cross_view=3),
-        Recipe(loss_gamma=0.1),
-        Recipe(loss_gamma=0.1, decoder='TransformerDecoder'),
+        *(Recipe(loss_gamma=0.1, decoder=decoder) for decoder in BUDGETS['tiny'].decoders.values()),
     ]
     assert len({recipe.slug for recipe in different}) == len(different)
 
 
-@pytest.mark.parametrize('decoder', ['ConvDecoder', 'TransformerDecoder'])
+@pytest.mark.parametrize('decoder', BUDGETS['tiny'].decoders.values())
 def test_reconstruction_has_the_decoder_and_the_weight(decoder):
     model = MODELS.build(_config(Recipe(loss_gamma=0.5, decoder=decoder)).model)
     assert model.loss_gamma == 0.5
-    assert type(model.decoder).__name__ == decoder
+    assert type(model.decoder).__name__ == decoder['type']
 
 
 @pytest.mark.parametrize(('epochs', 'warm_up'), [(14, 1), (28, 2), (2, 1), (1, None)])
