@@ -16,6 +16,7 @@ from .negatives import (
     NegativeSampler,
     RandomNegatives,
 )
+from .reconstruction import reconstruction_loss
 
 __all__ = [
     'AllNegatives',
@@ -36,5 +37,6 @@ __all__ = [
     'info_nce',
     'match_positions',
     'mean_over_processes',
+    'reconstruction_loss',
     'siblings',
 ]

@@ -59,7 +59,7 @@ def feature_batches(
         worker_init_fn=_use_one_thread,
         generator=torch.Generator(),  # a loader draws a seed, which would change the course of a training around it
     )
-    with _eval_mode(backbone):
+    with eval_mode(backbone):
         for data in loader:
             inputs = data['inputs'].to(device, non_blocking=True)
             with torch.no_grad():  # not inference_mode, on whose tensors no probe could be trained
@@ -101,7 +101,7 @@ def _use_one_thread(worker: int) -> None:
 
 
 @contextmanager
-def _eval_mode(module: nn.Module) -> Iterator[None]:
+def eval_mode(module: nn.Module) -> Iterator[None]:
     modes = {part: part.training for part in module.modules()}
     module.eval()
     try:

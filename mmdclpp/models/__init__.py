@@ -2,4 +2,4 @@
 
 import mmdclpp.registry  # noqa: F401  first: it heals torchvision, which mmpretrain imports
 
-from . import algorithms, backbones, classifiers, heads, necks, negatives  # noqa: F401
+from . import algorithms, backbones, classifiers, decoders, heads, necks, negatives  # noqa: F401

@@ -17,7 +17,11 @@ WORLDS = ((2, 6), (3, 6), (3, 3))
 RANDOM = dict(type='RandomNegatives')
 GUIDED = dict(type='GuidedNegatives', num_sets=9, threshold=0.3)
 CROSS = dict(type='CrossViewNegatives', num_negatives=2)
-# Name -> (λ, negatives, pair feature, aggregate).
+CONV = dict(loss_gamma=0.4, decoder=dict(type='ConvDecoder', widths=[4, 4]))
+TRANSFORMER = dict(
+    loss_gamma=2, decoder=dict(type='TransformerDecoder', embed_dims=8, depth=1, num_heads=2, patch_size=4)
+)
+# Name -> (λ, negatives, pair feature, aggregate and, where there is one, the reconstruction).
 LOSSES = {
     'SimCLR': (0, [RANDOM], 'backbone', 'gap'),
     'global': (1, [dict(type='GlobalNegatives')], 'backbone', 'gap'),
@@ -29,6 +33,8 @@ LOSSES = {
     'cross-view': (1, [CROSS], 'backbone', 'gap'),
     'DenseCL': (0.5, [dict(type='GlobalNegatives')], 'backbone', 'cls'),
     'DenseCL++': (0.5, [RANDOM], 'backbone', 'gap'),
+    'SimCLR and reconstruction': (0, [RANDOM], 'backbone', 'gap', CONV),
+    'DenseCL++ and reconstruction': (0.5, [RANDOM], 'backbone', 'gap', TRANSFORMER),
     'DenseCL++*': (0.3, [GUIDED, CROSS], 'backbone', 'gap'),
     'all kinds at once': (
         0.7,
@@ -41,7 +47,7 @@ LOSSES = {
 
 def build(loss: str, memory_budget: float) -> torch.nn.Module:
     """The same float64 model at every call: one transformer layer, 6 positions, no batch statistics."""
-    loss_lambda, negatives, pair_feature, aggregate = LOSSES[loss]
+    loss_lambda, negatives, pair_feature, aggregate, *reconstruction = LOSSES[loss]
     head = dict(type='GlobalInfoNCEHead', memory_budget=memory_budget)
     dense_head = dict(
         type='DenseInfoNCEHead', pair_feature=pair_feature, negatives=negatives, memory_budget=memory_budget
@@ -63,6 +69,7 @@ def build(loss: str, memory_budget: float) -> torch.nn.Module:
             head=head,
             dense_head=dense_head,
             loss_lambda=loss_lambda,
+            **dict(*reconstruction),
         )
     ).double()
     for parameter in model.parameters():  # also those that start at zero

@@ -5,7 +5,7 @@ from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 
-from mmdclpp.core import Draws, dense_loss, global_loss
+from mmdclpp.core import Draws, dense_loss, global_loss, reconstruction_loss
 from mmdclpp.errors import UserError
 from mmdclpp.models.backbones.features import extract_features
 from mmdclpp.registry import MODELS
@@ -82,6 +82,55 @@ def test_each_part_is_logged_with_its_similarities_and_chance_level():
     torch.testing.assert_close(log['dense_chance'], torch.tensor(8.0).log())
 
 
+DECODERS = {
+    'conv': dict(type='ConvDecoder', widths=[4, 4]),
+    'transformer': dict(type='TransformerDecoder', embed_dims=8, depth=1, num_heads=2, patch_size=8),
+}
+
+
+@pytest.mark.parametrize('loss_lambda', [0, 0.5, 1])
+@pytest.mark.parametrize('decoder', DECODERS.values(), ids=DECODERS)
+def test_reconstruction_adds_its_weighted_error_and_changes_nothing_else(decoder, loss_lambda):
+    inputs, options = two_views(), dict(loss_lambda=loss_lambda)
+    model, plain = model_of(**options, loss_gamma=0.3, decoder=decoder), model_of(**options)
+    log, other = model(inputs, mode='loss'), plain(inputs, mode='loss')
+    images = torch.cat(inputs)
+    error = reconstruction_loss(model.decoder(extract_features(model.backbone, images), (32, 32)), images)
+    torch.testing.assert_close(log.pop('reconstruction_error'), error.detach())
+    torch.testing.assert_close(log.pop('loss_reconstruction'), 0.3 * error)
+    torch.testing.assert_close(log, other, rtol=0, atol=0)  # with the same initial weights, too
+
+
+def test_without_weight_no_decoder_is_built():
+    model = model_of(decoder=DECODERS['conv'], loss_gamma=0)
+    assert model.state_dict().keys() == model_of().state_dict().keys()
+    assert not [name for name in model(two_views(), mode='loss') if 'reconstruction' in name]
+
+
+def test_a_weight_alone_builds_a_decoder_for_the_channels_of_the_neck():
+    decoder = model_of(loss_gamma=1).decoder
+    assert (type(decoder).__name__, decoder.in_channels) == ('ConvDecoder', 24)
+
+
+@pytest.mark.parametrize('backbone', [(VIT, 24, (32, 32)), (RESNET, 32, (64, 96))], ids=['ViT', 'ResNet'])
+@pytest.mark.parametrize('decoder', DECODERS.values(), ids=DECODERS)
+def test_reconstruction_reaches_the_backbone_through_gamma_alone(decoder, backbone):
+    config, channels, size = backbone
+
+    def gradients(gamma):
+        model = model_of(config, channels, loss_gamma=gamma, decoder=decoder).double()
+        model.parse_losses(model([view.double() for view in two_views(size)], mode='loss'))[0].backward()
+        return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+    none, some, more = map(gradients, (0, 0.25, 2))
+    reached = {name: some[name] - gradient for name, gradient in none.items()}
+    torch.testing.assert_close({name: more[name] - none[name] for name in none}, {k: 8 * g for k, g in reached.items()})
+    assert {name.split('.')[0] for name, gradient in reached.items() if gradient.abs().max() > 1e-9} == {'backbone'}
+    of_decoder = some.keys() - none.keys()
+    assert of_decoder and all(name.startswith('decoder.') for name in of_decoder)
+    torch.testing.assert_close({name: more[name] for name in of_decoder}, {name: 8 * some[name] for name in of_decoder})
+
+
 @pytest.mark.parametrize('loss_lambda', [0, 1])
 @pytest.mark.parametrize(
     ('name', 'aggregate'),
@@ -144,6 +193,14 @@ def test_in_a_runner_draws_follow_its_seed_and_iteration(tmp_path, monkeypatch):
         (lambda: model_of(loss_lambda=1.5), ['loss_lambda=1.5']),
         (lambda: model_of(loss_lambda=float('nan')), ['loss_lambda=nan']),
         (lambda: model_of(loss_lambda='0.5'), ["loss_lambda='0.5'"]),
+        (lambda: model_of(loss_gamma=-0.1), ['loss_gamma=-0.1']),
+        (lambda: model_of(loss_gamma=float('nan')), ['loss_gamma=nan']),
+        (lambda: model_of(loss_gamma=float('inf')), ['loss_gamma=inf']),
+        (lambda: model_of(loss_gamma='1'), ["loss_gamma='1'"]),
+        (
+            lambda: model_of(loss_gamma=1, decoder=dict(DECODERS['conv'], in_channels=8))(two_views(), mode='loss'),
+            ['decoder', 'in_channels=8', '24'],
+        ),
         (lambda: model_of(neck=dict(aggregate='mean')), ["aggregate='mean'"]),
         (lambda: model_of(in_channels=8)(two_views(), mode='loss'), ['in_channels=8', '24']),
         (lambda: model_of()(two_views()[0], mode='loss'), ['two views', 'num_views=2']),

@@ -98,6 +98,15 @@ def _for_evaluation(backbone: Dict[str, Any]) -> Dict[str, Any]:
 
 def _method(model: Dict[str, Any]) -> Tuple[str, Optional[str]]:
     """The poster's name of a method, and its pair feature."""
+    name, pair_feature = _contrastive_method(model)
+    gamma = model.get('loss_gamma', 0)
+    if gamma:
+        decoder = (model.get('decoder') or dict(type='ConvDecoder'))['type'].split('.')[-1]
+        name += f' + {decoder}, γ = {gamma:g}'
+    return name, pair_feature
+
+
+def _contrastive_method(model: Dict[str, Any]) -> Tuple[str, Optional[str]]:
     kind = model.get('type', 'backbone').split('.')[-1]
     if kind != 'DenseCLPlusPlus':
         return kind, None

@@ -17,7 +17,7 @@ class Budget(NamedTuple):
         classification (Tuple[str, ...]): Its tasks for every study.
         segmentation (Tuple[str, ...]): And those for studies of segmentation.
         segmentation_options (Tuple[str, ...]): Further arguments of ``tools/evaluate.py`` for these.
-        images (str): Held-out images, below the data root, for similarities.
+        images (str): Folder of images, below the data root, for similarities; most of them are not trained on.
         headline (str): The evaluation whose mAP the study is about.
         max_epochs (int, optional): Epochs, None for the config's.
         built_in (bool): Whether the data are the built-in scenes, which are generated.
@@ -86,7 +86,7 @@ BUDGETS = {
             suite='quick',
             classification=('coco-linear', 'voc-linear'),
             segmentation=('voc-seg',),
-            images='coco_mini/images',
+            images='voc_seg/JPEGImages',
             headline='coco-linear',
             seconds=500,
         ),

@@ -1,5 +1,6 @@
 """DenseCL++ as an mmpretrain self-supervised algorithm."""
 
+import math
 from typing import Dict, List, Optional
 
 import torch
@@ -8,7 +9,7 @@ from mmpretrain.models.selfsup import BaseSelfSupervisor
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
-from mmdclpp.core import Draws, InfoNCE, mean_over_processes
+from mmdclpp.core import Draws, InfoNCE, mean_over_processes, reconstruction_loss
 from mmdclpp.errors import UserError
 from mmdclpp.models.backbones.features import extract_features
 from mmdclpp.registry import MODELS
@@ -16,7 +17,7 @@ from mmdclpp.registry import MODELS
 
 @MODELS.register_module()
 class DenseCLPlusPlus(BaseSelfSupervisor):
-    """``L = (1 - λ)·L_global + λ·L_dense`` (arXiv 2210.05063).
+    """``L = (1 - λ)·L_global + λ·L_dense + γ·L_reconstruction`` (arXiv 2210.05063).
 
     One class for a family: ``loss_lambda=0`` is SimCLR, ``GlobalNegatives`` in the dense head is DenseCL
     with in-batch negatives, ``RandomNegatives`` is DenseCL++. They differ in nothing else.
@@ -28,6 +29,10 @@ class DenseCLPlusPlus(BaseSelfSupervisor):
         head (dict): Head of the global loss. Defaults to ``dict(type='GlobalInfoNCEHead')``.
         dense_head (dict): Head of the dense loss. Defaults to ``dict(type='DenseInfoNCEHead')``.
         loss_lambda (float): Weight ``λ`` of the dense loss, in [0, 1]. Defaults to 0.5.
+        decoder (dict, optional): Config of a :class:`Decoder` of the backbone's positions, without ``in_channels``,
+            which are the neck's. It is not built with a ``loss_gamma`` of 0. Defaults to None,
+            ``dict(type='ConvDecoder')``.
+        loss_gamma (float): Weight ``γ`` of reconstructing the views, 0 or more. Defaults to 0.
         data_preprocessor (dict, optional): Defaults to None, mmpretrain's ``SelfSupDataPreprocessor``.
         init_cfg (dict, optional): Initialisation of the weights. Defaults to None.
     """
@@ -39,11 +44,15 @@ class DenseCLPlusPlus(BaseSelfSupervisor):
         head: Optional[dict] = None,
         dense_head: Optional[dict] = None,
         loss_lambda: float = 0.5,
+        decoder: Optional[dict] = None,
+        loss_gamma: float = 0.0,
         data_preprocessor: Optional[dict] = None,
         init_cfg: Optional[dict] = None,
     ) -> None:
         if not (isinstance(loss_lambda, (int, float)) and 0 <= loss_lambda <= 1):
             raise UserError(f'loss_lambda={loss_lambda!r} must lie in [0, 1]: 0 is SimCLR, 1 the dense loss alone')
+        if not (isinstance(loss_gamma, (int, float)) and 0 <= loss_gamma < math.inf):
+            raise UserError(f'loss_gamma={loss_gamma!r} must be a finite number of 0 or more: 0 reconstructs nothing')
         neck = dict(neck)
         # A projector that no loss reaches would stop distributed training: its gradient never comes.
         if loss_lambda == 1:
@@ -55,6 +64,12 @@ class DenseCLPlusPlus(BaseSelfSupervisor):
         super().__init__(*map(MODELS.build, parts), data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.dense_head = MODELS.build(dense_head or dict(type='DenseInfoNCEHead'))
         self.loss_lambda = loss_lambda
+        self.loss_gamma = loss_gamma
+        # Last, so that with any γ the other parts draw the same initial weights.
+        self.decoder = None
+        if loss_gamma > 0:
+            decoder = decoder or dict(type='ConvDecoder')
+            self.decoder = MODELS.build({'in_channels': self.neck.in_channels, **decoder})
         self._iteration = -1
         self._runner_iteration: Optional[int] = None
 
@@ -68,16 +83,19 @@ class DenseCLPlusPlus(BaseSelfSupervisor):
             data_samples (List[DataSample], optional): Not used.
 
         Returns:
-            Dict[str, Tensor]: ``loss_global`` and ``loss_dense``, weighted, which add up to the loss; and for
-            logging, averaged over processes, for each part: ``*_nce`` (unweighted loss), ``*_chance`` (its
-            value for features that tell nothing apart), ``*_pos_sim``, ``*_neg_sim``, ``*_negatives``.
+            Dict[str, Tensor]: ``loss_global``, ``loss_dense`` and ``loss_reconstruction``, weighted, which add up to
+            the loss; and for logging, averaged over processes: ``reconstruction_error`` (unweighted loss), and of
+            the contrastive parts each ``*_nce`` (unweighted loss), ``*_chance`` (its value for features that tell
+            nothing apart), ``*_pos_sim``, ``*_neg_sim``, ``*_negatives``. What has no weight is not there.
         """
         if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
             raise UserError(
                 "DenseCLPlusPlus needs two views an image: use dict(type='MultiView', num_views=2, ...)"
                 ' in the train pipeline'
             )
-        projections = self.neck(extract_features(self.backbone, torch.cat(inputs)))
+        images = torch.cat(inputs)
+        features = extract_features(self.backbone, images)
+        projections = self.neck(features)
         losses, statistics = {}, {}
         if projections.global_projections is not None:
             part = self.head.loss(projections.global_projections)
@@ -87,6 +105,10 @@ class DenseCLPlusPlus(BaseSelfSupervisor):
             part = self.dense_head.loss(projections.dense_projections, projections.positions, self._draws())
             losses['loss_dense'] = self.loss_lambda * part.loss
             statistics.update(_statistics('dense', part))
+        if self.decoder is not None:
+            error = reconstruction_loss(self.decoder(features, images.shape[2:]), images)
+            losses['loss_reconstruction'] = self.loss_gamma * error
+            statistics['reconstruction_error'] = error.detach()
         values = mean_over_processes(torch.stack(list(statistics.values())))
         return {**losses, **dict(zip(statistics, values, strict=True))}
 

@@ -32,6 +32,7 @@ def write(path, config=DEMO, seed=3, options=None, epoch=2, **changes):
         (DEMO, {'model.dense_head.pair_feature': 'projection'}, 'DenseCL++', 'projection'),
         ('densecl_pp/vit-mini_star_photos.py', {}, 'DenseCL++*', 'backbone'),
         (DEMO, {'model.dense_head.negatives': [dict(type='AllNegatives')]}, 'DenseCL++ (All)', 'backbone'),
+        (DEMO, {'model.loss_gamma': 0.1}, 'DenseCL++ + ConvDecoder, γ = 0.1', 'backbone'),
     ],
 )
 def test_a_pretraining_checkpoint_tells_all_that_its_evaluation_needs(tmp_path, config, options, name, pair_feature):
