@@ -43,6 +43,7 @@ def test_the_wheel_has_every_module_and_config_and_tool(repo, wheel):
         files = [path for path in (repo / folder).rglob('*.py') if '.mim' not in path.parts]
         assert {prefix + path.relative_to(repo).as_posix() for path in files} <= names
     assert {'mmdclpp/.mim/model-index.yml', 'mmdclpp/.mim/tools/dist_train.sh'} <= names
+    assert 'mmdclpp/apis/studies/page.html.jinja' in names
     assert not any(name.startswith(('tests/', 'configs/', 'tools/')) for name in names)
 
 

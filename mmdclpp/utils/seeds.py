@@ -22,7 +22,11 @@ class OverSeeds(NamedTuple):
         return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
 
     def __str__(self) -> str:
-        return f'{self.mean:.1f}' + ('' if self.deviation is None else f' ± {self.deviation:.1f}')
+        return format(self, '.1f')
+
+    def __format__(self, spec: str) -> str:
+        numbers = (self.mean, self.deviation)
+        return ' ± '.join(format(number, spec or '.1f') for number in numbers if number is not None)
 
 
 def which_are_best(figures: Sequence[Optional[OverSeeds]]) -> List[bool]:

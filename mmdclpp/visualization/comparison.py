@@ -25,6 +25,7 @@ def comparison_chart(
     rows: Mapping[str, Mapping[str, Optional[Values]]],
     out_png: PathLike,
     panels: Mapping[str, Tuple[str, str]] = PANELS,
+    from_zero: bool = True,
 ) -> Path:
     """Draw metrics of several methods as bars, one panel a metric, the best value of each in bold.
 
@@ -38,6 +39,8 @@ def comparison_chart(
         panels (Mapping[str, Tuple[str, str]]): Metric -> title and axis label, in the order of the panels. Those
             nobody measured are left out; those of equal axis label have one colour. Defaults to ``PANELS``, mAP and
             mIoU.
+        from_zero (bool): Whether axes begin at 0. If not, they span the values, and means are diamonds: the length of
+            a bar would mislead. Defaults to True.
 
     Returns:
         Path: ``out_png``.
@@ -63,14 +66,15 @@ def comparison_chart(
     for axes, metric in zip(drawn, metrics):
         title, label = panels[metric]
         colour = COLOURS[labels.index(label) % len(COLOURS)]
-        _draw_bars(axes, {name: row[metric] for name, row in values.items()}, colour)
+        _draw_bars(axes, {name: row[metric] for name, row in values.items()}, colour, from_zero)
         axes.set_title(title, **TITLE)
         axes.set_xlabel(label, **LABEL)
     for axes in drawn[len(metrics) :]:
         axes.remove()
     if any(len(row[metric]) > 1 for row in values.values() for metric in metrics):
         figure.set_figheight(figure.get_figheight() + 0.25)
-        figure.supxlabel('bar: mean · dots: seeds · whisker: ± sample standard deviation', **NOTE)
+        mean = 'bar' if from_zero else 'diamond'
+        figure.supxlabel(f'{mean}: mean · dots: seeds · whisker: ± sample standard deviation', **NOTE)
     return save_figure(figure, out_png)
 
 
@@ -78,14 +82,22 @@ def _as_list(values: Optional[Values]) -> List[float]:
     return [] if values is None else np.atleast_1d(values).tolist()
 
 
-def _draw_bars(axes: Axes, rows: Dict[str, List[float]], colour: str) -> None:
+def _draw_bars(axes: Axes, rows: Dict[str, List[float]], colour: str, from_zero: bool) -> None:
     spreads = [OverSeeds.of(values) if values else None for values in rows.values()]
     measured = [spread for spread in spreads if spread is not None]
     best = which_are_best(spreads)
-    axes.barh(range(len(rows)), [spread.mean if spread else 0 for spread in spreads], height=0.62, color=colour)
+    means = [spread.mean if spread else math.nan for spread in spreads]
+    if from_zero:
+        start = 0.0
+        axes.barh(range(len(rows)), np.nan_to_num(means), height=0.62, color=colour)
+    else:
+        lowest = min(min(values, default=math.inf) for values in rows.values())
+        lowest = min(lowest, *(spread.mean - (spread.deviation or 0) for spread in measured))
+        start = lowest - 0.1 * (np.nanmax(means) - lowest)
+        axes.scatter(means, range(len(rows)), marker='D', s=36, color=colour, zorder=3)
     ends = []
     for place, (values, spread) in enumerate(zip(rows.values(), spreads)):
-        text, weight, end = 'not measured', 'normal', 0.0
+        text, weight, end = 'not measured', 'normal', start
         if spread is not None:
             text, end = str(spread), spread.mean
             weight = 'bold' if best[place] else 'normal'
@@ -98,9 +110,12 @@ def _draw_bars(axes: Axes, rows: Dict[str, List[float]], colour: str) -> None:
             )
         ends.append(end)
         style = {'fontsize': 8, 'color': INK, 'fontweight': weight}
-        axes.annotate(text, (end, place), xytext=(3, 0), textcoords='offset points', va='center', **style)
+        axes.annotate(
+            text, (end, place), xytext=(3 if from_zero else 6, 0), textcoords='offset points', va='center', **style
+        )
     axes.set_yticks(range(len(rows)), [folded(name) for name in rows])
     room = 1.42 if any(spread.deviation is not None for spread in measured) else 1.18
-    axes.set(xlim=(0, max(max(ends) * room, 1)), ylim=(len(rows) - 0.5, -0.5))
+    length = max((max(ends) - start) * room, 1 if from_zero else 0.1)
+    axes.set(xlim=(start, start + length), ylim=(len(rows) - 0.5, -0.5))
     plain(axes)
     axes.tick_params(axis='y', length=0, labelsize=9)

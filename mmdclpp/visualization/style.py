@@ -61,7 +61,7 @@ def legend_below(figure: Figure, handles: Sequence[Artist], names: Sequence[str]
     columns = min(len(names), max(1, int(figure.get_figwidth() / (0.5 + 0.07 * longest))))
     lines = math.ceil(len(names) / columns) * max(name.count('\n') + 1 for name in names)
     figure.set_figheight(figure.get_figheight() + 0.2 + 0.17 * lines)
-    style = {'frameon': False, 'fontsize': 8, 'labelcolor': INK, 'ncols': columns}
+    style = {'frameon': False, 'fontsize': 8, 'labelcolor': INK, 'ncols': columns, 'handlelength': 2.6}
     figure.legend(handles, names, loc='outside lower center', **style)
 
 

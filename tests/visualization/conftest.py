@@ -27,7 +27,7 @@ def positions() -> torch.Tensor:
 def drawn(monkeypatch, tmp_path) -> Callable[..., Figure]:
     """Call ``chart(rows, out_png, ...)`` for the figure that it would save: ``drawn(chart, rows, ...)``."""
 
-    def draw(chart: Callable, rows: object, **kwargs) -> Figure:
+    def draw(chart: Callable, rows: object, /, **kwargs) -> Figure:
         figures = []
         monkeypatch.setattr(sys.modules[chart.__module__], 'save_figure', lambda figure, _: figures.append(figure))
         chart(rows, tmp_path / 'chart.png', **kwargs)
@@ -47,6 +47,8 @@ def laid_out() -> Callable[[Figure], None]:
         for one, other in itertools.combinations(parts, 2):
             assert not one.get_tightbbox().overlaps(other.get_tightbbox()), f'{one} lies on {other}'
         for axes in figure.axes:
+            if axes.get_label() == '<colorbar>':
+                continue
             assert min(axes.bbox.width, axes.bbox.height) > 0.5 * figure.dpi, 'the panel is too small to read'
 
     return check

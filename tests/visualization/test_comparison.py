@@ -42,6 +42,15 @@ def test_a_bar_is_the_mean_of_its_seeds_each_a_dot_and_the_whisker_the_deviation
     assert [text.get_text() for text in axes.texts] == ['12.0 ± 2.6', '7.0', '3.0']
 
 
+def test_axes_that_do_not_begin_at_zero_span_the_values_and_have_no_bars(drawn):
+    rows = {'a': {'mAP': [40.0, 42.0]}, 'b': {'mAP': []}, 'c': {'mAP': [41.5]}}
+    axes = drawn(comparison_chart, rows, from_zero=False).axes[0]
+    assert not axes.patches
+    assert [text.get_text() for text in axes.texts] == ['41.0 ± 1.4', 'not measured', '41.5']
+    left, right = axes.get_xlim()
+    assert 35 < left < 41 - 2**0.5 and 41 + 2**0.5 < right < 50
+
+
 def test_the_best_mean_is_bold_of_methods_that_differ(drawn):
     rows = {'a': {'mAP': 10.0, 'mIoU': 1.0}, 'b': {'mAP': [11.0, 10.04], 'mIoU': 1.0}, 'c': {'mAP': 10.52}}
     left, right = drawn(comparison_chart, rows).axes

@@ -25,6 +25,7 @@ from rich.table import Table
 from mmdclpp import __version__
 from mmdclpp.errors import UserError
 from mmdclpp.utils.files import write_whole
+from mmdclpp.utils.hardware import cpu_name
 
 T = TypeVar('T')
 _ROOT = Path(__file__).resolve().parents[2]
@@ -218,17 +219,10 @@ def _commit() -> Optional[str]:
 def _hardware() -> Dict[str, object]:
     gpu = torch.cuda.get_device_properties(0) if torch.cuda.is_available() else None
     return {
-        'cpu': _cpu_name(),
+        'cpu': cpu_name(),
         'cores': os.cpu_count(),
         'threads': torch.get_num_threads(),
         'gpu': gpu and gpu.name,
         'gpu_memory_gib': gpu and round(gpu.total_memory / 2**30, 1),
         'cuda': torch.version.cuda,
     }
-
-
-def _cpu_name() -> str:
-    cpuinfo = Path('/proc/cpuinfo')  # platform knows the model's name on few systems
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    names = (line.partition(':')[2].strip() for line in lines if line.startswith('model name'))
-    return next(names, platform.processor() or platform.machine())

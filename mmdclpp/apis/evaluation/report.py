@@ -1,27 +1,16 @@
 """From the results of evaluations to files and to the terminal."""
 
-import json
-import math
-import re
 from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Mapping, Sequence
+from typing import Callable, Dict, List, Mapping, Sequence
 
-import rich.table
 from rich.console import Console
-from rich.text import Text
 
+from mmdclpp.apis._tables import conventions, escaped, markdown, print_table
 from mmdclpp.apis.evaluation.methods import Key, Method, keys_of, methods_of
-from mmdclpp.apis.evaluation.tables import (
-    Table,
-    all_figures,
-    checkpoint_table,
-    class_figures,
-    class_tables,
-    conventions,
-    poster_tables,
-)
+from mmdclpp.apis.evaluation.tables import all_figures, checkpoint_table, class_figures, class_tables, poster_tables
 from mmdclpp.utils.files import PathLike, write_whole
+from mmdclpp.utils.strict_json import strict_json
 from mmdclpp.visualization import class_chart, comparison_chart, sweep_chart
 
 
@@ -49,20 +38,20 @@ def write_report(results: Mapping, folder: PathLike, poster: bool = False) -> Li
     methods, keys = methods_of(results['models']), keys_of(results['models'])
     pictures = _pictures(methods, keys)
     per_class = [table for key in keys for table in class_tables(methods, key)]
-    explained = _escaped(conventions(methods))
+    explained = escaped(_conventions(methods))
 
-    parts = ['# Evaluation', explained, *map(_markdown, poster_tables(methods, keys, poster))]
+    parts = ['# Evaluation', explained, *map(markdown, poster_tables(methods, keys, poster))]
     parts += [f'![{name}]({name}.png)' for name in pictures]
     parts += ['## All figures'] if keys else []
-    parts += [_markdown(all_figures(methods, key), level=3) for key in keys]
+    parts += [markdown(all_figures(methods, key), level=3) for key in keys]
     parts += ['Figures of each class: [results_per_class.md](results_per_class.md)'] if per_class else []
-    parts += [_markdown(checkpoint_table(methods))]
+    parts += [markdown(checkpoint_table(methods))]
     texts = {
-        'results.json': json.dumps(_finite(results), indent=2, ensure_ascii=False),
+        'results.json': strict_json(results),
         'results.md': '\n\n'.join(parts),
     }
     if per_class:
-        texts['results_per_class.md'] = '\n\n'.join(['# Figures of each class', explained, *map(_markdown, per_class)])
+        texts['results_per_class.md'] = '\n\n'.join(['# Figures of each class', explained, *map(markdown, per_class)])
     files = [write_whole(folder / name, f'{text}\n') for name, text in texts.items()]
     return files + [draw(out_png=folder / f'{name}.png') for name, draw in pictures.items()]
 
@@ -77,57 +66,12 @@ def print_report(results: Mapping, console: Console, poster: bool = False) -> No
     """
     methods, keys = methods_of(results['models']), keys_of(results['models'])
     for table in poster_tables(methods, keys, poster):
-        console.print(table.title, style='bold')
-        for columns in _fitting_columns(table, console.width):
-            shown = rich.table.Table()
-            for index in columns:
-                justify = 'left' if index < table.num_labels else 'right'
-                shown.add_column(Text(table.columns[index]), justify=justify, overflow='fold')
-            for row in table.rows:
-                cells = (row[index] for index in columns)
-                shown.add_row(*(Text(cell.text, style='bold' if cell.best else '') for cell in cells))
-            console.print(shown)
-    console.print(conventions(methods), style='dim', markup=False, highlight=False)
+        print_table(table, console)
+    console.print(_conventions(methods), style='dim', markup=False, highlight=False)
 
 
-def _fitting_columns(table: Table, width: int) -> Iterator[List[int]]:
-    """Indices of the columns that fit side by side with the labels, one figure at the least."""
-    widths = [
-        max(len(text) for text in (column, *(row[index].text for row in table.rows))) + 3  # padding and rule
-        for index, column in enumerate(table.columns)
-    ]
-    labels = list(range(table.num_labels))
-    part: List[int] = []
-    for index in range(table.num_labels, len(widths)):
-        if part and 1 + sum(widths[each] for each in (*labels, *part, index)) > width:
-            yield labels + part
-            part = []
-        part.append(index)
-    yield labels + part
-
-
-def _finite(value: object) -> object:
-    """The same with None for numbers that JSON does not have."""
-    if isinstance(value, Mapping):
-        return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _markdown(table: Table, level: int = 2) -> str:
-    rules = ['---' if index < table.num_labels else '--:' for index in range(len(table.columns))]
-    lines = [[_escaped(column) for column in table.columns], rules]
-    for row in table.rows:
-        lines.append([f'**{_escaped(cell.text)}**' if cell.best else _escaped(cell.text) for cell in row])
-    text = '\n'.join(f'| {" | ".join(line)} |' for line in lines)
-    parts = (f'{"#" * level} {_escaped(table.title)}', _escaped(table.above), text, _escaped(table.below))
-    return '\n\n'.join(part for part in parts if part)
-
-
-def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is, also within a table."""
-    return re.sub(r'([\\|*`<\[\]])', r'\\\1', ' '.join(text.split()))
+def _conventions(methods: Sequence[Method]) -> str:
+    return conventions({len(method.models) for method in methods}, {method.arch for method in methods})
 
 
 def _pictures(methods: Sequence[Method], keys: Sequence[Key]) -> Dict[str, Callable[..., Path]]:

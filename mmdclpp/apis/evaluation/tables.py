@@ -1,60 +1,30 @@
-"""The tables of a report, before they become Markdown or text in a terminal."""
+"""The tables of a report on evaluations."""
 
 import json
-from typing import Dict, List, Mapping, NamedTuple, Sequence
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
+from mmdclpp.apis._tables import MISSING, Cell, Table, figures
 from mmdclpp.apis.evaluation.methods import DATA, Key, Method
-from mmdclpp.utils.seeds import OverSeeds, which_are_best
 
-# By method and aggregate, in percent. Source: "Main Results" of the poster of Iskender et al., "Improving Dense
-# Contrastive Learning with Dense Negative Pairs" (arXiv 2210.05063): ViT-S/16, the data sets in full. It does not say
-# which F1 it means.
+# By method, aggregate and pair feature, in percent. Source: "Main Results" of the poster of Iskender et al., "Improving
+# Dense Contrastive Learning with Dense Negative Pairs" (arXiv 2210.05063): ViT-S/16, the data sets in full. It does not
+# say which F1 it means. Left out: rows of its first table whose labels cannot be read.
 POSTER = {
     ('coco', 'linear'): {
-        ('SimCLR', 'CLS'): {'mAP': 59.6, 'F1': 37.8},
-        ('DenseCL', 'CLS'): {'mAP': 59.9, 'F1': 38.1},
-        ('DenseCL++', 'GAP'): {'mAP': 63.4, 'F1': 39.0},
-        ('DenseCL++*', 'GAP'): {'mAP': 64.1, 'F1': 39.1},
+        ('SimCLR', 'CLS', None): {'mAP': 59.6, 'F1': 37.8},
+        ('DenseCL', 'CLS', 'backbone'): {'mAP': 59.9, 'F1': 38.1},
+        ('DenseCL', 'CLS', 'projection'): {'mAP': 59.8, 'F1': 38.1},
+        ('DenseCL++', 'GAP', 'backbone'): {'mAP': 63.4, 'F1': 39.0},
+        ('DenseCL++*', 'GAP', 'backbone'): {'mAP': 64.1, 'F1': 39.1},
     },
-    ('voc', 'seg'): {('SimCLR', 'GAP'): {'mIoU': 69.3}, ('DenseCL++', 'GAP'): {'mIoU': 70.0}},
-    ('coco', 'seg'): {('SimCLR', 'GAP'): {'mIoU': 61.5}, ('DenseCL++', 'GAP'): {'mIoU': 63.3}},
+    ('voc', 'seg'): {('SimCLR', 'GAP', None): {'mIoU': 69.3}, ('DenseCL++', 'GAP', 'backbone'): {'mIoU': 70.0}},
+    ('coco', 'seg'): {('SimCLR', 'GAP', None): {'mIoU': 61.5}, ('DenseCL++', 'GAP', 'backbone'): {'mIoU': 63.3}},
 }
-MISSING = '—'
-_OF1_NOTE = (
+OF1_NOTE = (
     'OF1: overall F1, from the decisions on all images and classes together, where a class is predicted from a score '
     'of 0.5 on. The poster does not say which F1 it reports; the others are among the figures of each evaluation.'
 )
-_POSTER_NOTE = 'Poster: the published number of the method with the same aggregate, arXiv 2210.05063.'
-
-
-class Cell(NamedTuple):
-    """A text, and whether it is the best of the methods' figures."""
-
-    text: str
-    best: bool = False
-
-
-class Table(NamedTuple):
-    """A table with what stands above and below it; its first ``num_labels`` columns are text, the others figures."""
-
-    title: str
-    columns: List[str]
-    rows: List[Sequence[Cell]]
-    num_labels: int = 1
-    above: str = ''
-    below: str = ''
-
-
-def conventions(methods: Sequence[Method]) -> str:
-    """What the figures in all tables mean."""
-    counts = {len(method.models) for method in methods}
-    spread = 'One seed each (n = 1): no standard deviation.'
-    if counts - {1}:
-        over = f'n = {counts.pop()} seeds' if len(counts) == 1 else 'n seeds'
-        spread = f'Mean ± sample standard deviation (n - 1) over {over}.'
-    archs = {method.arch for method in methods}
-    backbone = f' Backbone: {archs.pop()}.' if len(archs) == 1 else ''
-    return f'In percent. {spread} Bold: the best mean, as rounded. {MISSING}: not measured.{backbone}'
+_POSTER_NOTE = 'Poster: the published number of the method with the same aggregate and pair feature, arXiv 2210.05063.'
 
 
 def poster_tables(methods: Sequence[Method], keys: Sequence[Key], poster: bool) -> List[Table]:
@@ -96,32 +66,38 @@ def _poster_table(
             values = [method.values(key, metric) for method in methods]
             if any(values):
                 columns[key.column(metric)] = _figures(methods, values)
-    notes = [_OF1_NOTE] if any(' OF1' in name for name in columns) else []
+    notes = [OF1_NOTE] if any(' OF1' in name for name in columns) else []
     if poster:
-        columns.update(_published(methods, keys))
+        identities = [(method.models[0]['name'], method.aggregate, method.pair_feature) for method in methods]
+        columns.update(poster_columns(identities, ((key.data, key.kind) for key in keys)))
         notes.append(_POSTER_NOTE)
     return Table(title, list(columns), list(zip(*columns.values())), len(labels), below=' '.join(notes))
 
 
-def _published(methods: Sequence[Method], keys: Sequence[Key]) -> Dict[str, List[Cell]]:
+def poster_columns(
+    methods: Sequence[Tuple[str, str, Optional[str]]], tasks: Iterable[Tuple[str, str]]
+) -> Dict[str, List[Cell]]:
+    """The poster's numbers of methods.
+
+    Args:
+        methods (Sequence[Tuple[str, str, str]]): Name, aggregate and pair feature of each.
+        tasks (Iterable[Tuple[str, str]]): Data and kind of the evaluations.
+
+    Returns:
+        Dict[str, List[Cell]]: Header of a column -> a cell a method; no column without a number.
+    """
     columns = {}
-    for key in keys:
-        published = POSTER.get((key.data, key.kind), {})
-        rows = [published.get((method.models[0]['name'], method.aggregate), {}) for method in methods]
+    for data, kind in dict.fromkeys(tasks):
+        published = POSTER.get((data, kind), {})
+        rows = [published.get(method, {}) for method in methods]
         for metric in dict.fromkeys(metric for row in rows for metric in row):
             cells = [Cell(str(row[metric]) if metric in row else MISSING) for row in rows]
-            columns[f'Poster: {DATA[key.data]} {metric}'] = cells
+            columns[f'Poster: {DATA[data]} {metric}'] = cells
     return columns
 
 
 def _figures(methods: Sequence[Method], values: Sequence[List[float]]) -> List[Cell]:
-    """One figure of every method, the best in bold; where seeds are missing, how many there are."""
-    spreads = [OverSeeds.of(seeds) if seeds else None for seeds in values]
-    cells = []
-    for method, seeds, spread, best in zip(methods, values, spreads, which_are_best(spreads)):
-        incomplete = f' (n = {len(seeds)})' if len(seeds) < len(method.models) else ''
-        cells.append(Cell(MISSING) if spread is None else Cell(f'{spread}{incomplete}', best))
-    return cells
+    return figures(values, [len(method.models) for method in methods])
 
 
 def all_figures(methods: Sequence[Method], key: Key) -> Table:

@@ -93,7 +93,7 @@ BUDGETS = {
         Budget(
             'paper',
             'densecl_pp/vit-s16_coco.py',
-            'ViT-S/16 (224 px views) on the 118,287 training images of COCO 2017, 800 epochs',
+            'ViT-S/16 (224 px views) on the 118,287 training images of COCO 2017',
             num_positions=196,
             cross_view=(0, 16, 64, 128),  # ours, around the poster's 64
             decoders=dict(conv=dict(type='ConvDecoder'), transformer=dict(type='TransformerDecoder')),

@@ -1,6 +1,7 @@
 """Run a study: what is not done yet, then its report."""
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -154,7 +155,8 @@ def _plan_runs(
         for setting in plan.settings(budget):
             recipe = setting.recipe
             folder = work_dir / 'runs' / f'{recipe.slug}-{config_hash([identity, recipe.slug])[:8]}' / f'seed{seed}'
-            text = config_text(recipe, str(config_path(budget.config)), options)
+            # Relative, since reports show it; from the folder, as mmengine reads it.
+            text = config_text(recipe, os.path.relpath(config_path(budget.config), folder), options)
             steps = _steps(plan, budget, folder, data_root, seed, max_epochs, gpus, amp)
             planned.append((setting, seed, Run(f'{setting.name}, seed {seed}', folder, text, steps)))
     return planned

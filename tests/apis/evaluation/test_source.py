@@ -5,6 +5,7 @@ import torch
 from mmengine.config import Config
 from mmpretrain.models import MAEViT, MoCoV3ViT
 
+from mmdclpp.apis.evaluation.from_config import source_from_config
 from mmdclpp.apis.evaluation.source import read_sources
 from mmdclpp.errors import UserError
 from mmdclpp.models.backbones.features import extract_features
@@ -253,3 +254,11 @@ def test_a_wrong_argument_is_refused_with_the_remedy(arguments, message):
     arguments = {key: str(config_path(DEMO)) if value == 'CONFIG' else value for key, value in arguments.items()}
     with pytest.raises(UserError, match=message):
         read_sources(**arguments)
+
+
+@pytest.mark.parametrize('crop', ['RandomResizedCrop', 'RandomResizedCropWithBox'])
+def test_a_backbone_of_any_image_size_has_that_of_its_training_crops(crop):
+    pipeline = [dict(type='MultiView', num_views=2, transforms=[[dict(type=crop, scale=96)]])]
+    cfg = Config(dict(model=dict(backbone=dict(type='ResNet', depth=18))))
+    cfg.train_dataloader = dict(dataset=dict(type='UnlabelledImages', pipeline=pipeline))
+    assert source_from_config(cfg, None, {}, 'config').image_size == 96
