@@ -8,7 +8,7 @@ _base_ = [
     '../_base_/models/densecl_pp.py',
     '../_base_/datasets/coco_two_views.py',
     '../_base_/schedules/sgd_800e.py',
-    '../_base_/default_runtime.py',
+    '../_base_/pretraining_runtime.py',
 ]
 model = dict(backbone=dict(**_base_.backbone, norm_cfg=dict(type='SyncBN')), neck=dict(in_channels=2048))
 train_dataloader = dict(batch_size=32)  # prior: DenseCL, 256 on 8 GPUs

@@ -7,7 +7,7 @@ _base_ = [
     '../_base_/models/vit_demo_backbone.py',
     '../_base_/models/densecl_pp.py',
     '../_base_/datasets/scenes_two_views.py',
-    '../_base_/default_runtime.py',
+    '../_base_/pretraining_runtime.py',
 ]
 model = dict(
     backbone={**_base_.backbone, 'img_size': 48, 'out_type': 'raw'},

@@ -9,6 +9,6 @@ _base_ = [
     '../_base_/models/densecl_pp.py',
     '../_base_/datasets/coco_two_views.py',
     '../_base_/schedules/adamw_800e.py',
-    '../_base_/default_runtime.py',
+    '../_base_/pretraining_runtime.py',
 ]
 model = dict(backbone=dict(**_base_.backbone, out_type='raw'), neck=dict(in_channels=384))

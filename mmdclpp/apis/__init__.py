@@ -2,11 +2,13 @@
 
 from importlib import import_module
 
-__all__ = ['demo', 'evaluate', 'study', 'test', 'train']
+__all__ = ['demo', 'diagnose', 'diagnose_all', 'evaluate', 'study', 'test', 'train']
 _MODULES = {
     'train': '.training',
     'test': '.testing',
     'demo': '.demonstration',
+    'diagnose': '.diagnosis.diagnose',
+    'diagnose_all': '.diagnosis.diagnose',
     'evaluate': '.evaluation.suite',
     'study': '.studies.study',
 }

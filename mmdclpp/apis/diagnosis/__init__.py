@@ -1,0 +1,1 @@
+"""Diagnose the features of pretrained models, without labels."""
