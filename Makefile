@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # An environment once made keeps its Python, until another is asked for.
 PYTHON ?= $(shell test -f '$(STAMP)' && '$(BIN)/python' -c '' 2>/dev/null && echo '$(BIN)/python' || echo python3)
-INPUTS := requirements.txt requirements/test.txt requirements/install.sh setup.py pyproject.toml
+INPUTS := requirements.txt requirements/test.txt requirements/slurm.txt requirements/install.sh setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo study test lint check-env ops clean

@@ -8,6 +8,8 @@ from mmdclpp.apis._cli import run_tool
 
 
 def parse_args() -> argparse.Namespace:
+    from mmengine.config import DictAction
+
     parser = argparse.ArgumentParser(
         description="Run one of the poster's studies: train and evaluate all its settings, and write a report.",
         epilog='What is done is not done again: the same command goes on where it was stopped.',
@@ -36,6 +38,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--slurm', metavar='PARTITION', help='run under Slurm, as a job array in this partition')
     parser.add_argument('--slurm-hours', type=float, default=24, help='time limit of a run (default: %(default)g)')
     parser.add_argument('--slurm-cpus', type=int, default=8, help='CPU cores a GPU (default: %(default)s)')
+    parser.add_argument(
+        '--slurm-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE', help='of sbatch: account=NAME'
+    )
     parser.add_argument('--dry-run', action='store_true', help='print the commands and the cost, and do nothing')
     parser.add_argument('--report-only', action='store_true', help='write the report of what is done, and run nothing')
     return parser.parse_args()
@@ -43,10 +48,11 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> Optional[int]:
     args = vars(parse_args())
-    partition, hours, cpus = (args.pop(key) for key in ('slurm', 'slurm_hours', 'slurm_cpus'))
+    keys = ('slurm', 'slurm_hours', 'slurm_cpus', 'slurm_options')
+    partition, hours, cpus, options = (args.pop(key) for key in keys)
     from mmdclpp.apis import study
 
-    slurm = dict(partition=partition, hours=hours, cpus_per_gpu=cpus) if partition else None
+    slurm = dict(partition=partition, hours=hours, cpus_per_gpu=cpus, options=options) if partition else None
     try:
         outcomes = study(**args, slurm=slurm)
     except KeyboardInterrupt:

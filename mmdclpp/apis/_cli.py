@@ -1,4 +1,4 @@
-"""How a command-line tool ends: a user's mistake is one line on stderr and exit status 2."""
+"""How a command-line tool ends: a user's mistake, or Ctrl-C, is one line on stderr, and exit status 2, or 130."""
 
 import os
 import re
@@ -10,6 +10,7 @@ from typing import Callable, Optional
 from mmdclpp.errors import UserError
 
 USER_ERROR_STATUS = 2
+INTERRUPTED_STATUS = 130  # as shells have it
 # Warnings of other packages, on every run, about nothing that a user could do or would miss.
 _NOISE = (
     'Fail to import ``MultiScaleDeformableAttention``',  # an operator of mmdet's; tools/check_env.py tells of them
@@ -30,6 +31,9 @@ def run_tool(main: Callable[[], Optional[int]]) -> None:
         warnings.filterwarnings('ignore', message)
     try:
         sys.exit(main())
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        sys.exit(INTERRUPTED_STATUS)
     except Exception as error:
         message = user_message(error)
         if message is None:

@@ -17,7 +17,7 @@ def raised(function, *args, **kwargs) -> Exception:
     raise AssertionError('nothing was raised')
 
 
-def fail(error: Exception):
+def fail(error: BaseException):
     raise error
 
 
@@ -117,3 +117,10 @@ def test_an_error_in_the_body_of_a_class_is_a_defect():
     error = raised(MODELS.build, ConfigDict(type='NeedsWidth', width=10))
     assert isinstance(error, TypeError)
     assert user_message(error) is None
+
+
+def test_an_interrupted_tool_says_so_in_a_word_and_ends_as_shells_have_it(capsys):
+    with pytest.raises(SystemExit) as end:
+        run_tool(lambda: fail(KeyboardInterrupt()))
+    assert end.value.code == 130
+    assert capsys.readouterr().err == 'interrupted\n'

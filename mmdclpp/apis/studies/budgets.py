@@ -20,6 +20,7 @@ class Budget(NamedTuple):
         images (str): Folder of images, below the data root, for similarities; most of them are not trained on.
         headline (str): The evaluation whose mAP the study is about.
         max_epochs (int, optional): Epochs, None for the config's.
+        num_images (int, optional): Images an epoch, the first of the data set. None for all.
         built_in (bool): Whether the data are the built-in scenes, which are generated.
         gpus (int): Processes of a run, unless chosen.
         seconds (float, optional): Measured for one run with classification on one core of a CPU. None: not measured.
@@ -37,6 +38,7 @@ class Budget(NamedTuple):
     images: str
     headline: str
     max_epochs: Optional[int] = None
+    num_images: Optional[int] = None
     built_in: bool = False
     segmentation_options: Tuple[str, ...] = ()
     gpus: int = 1
@@ -55,7 +57,7 @@ BUDGETS = {
         Budget(
             'tiny',
             'densecl_pp/vit-demo_scenes.py',
-            "the demo's ViT (0.8 M parameters, 48 px views) on 3,000 built-in scenes",
+            "the demo's ViT (0.8 M parameters, 48 px views) on 2,000 built-in scenes",
             num_positions=36,
             cross_view=(0, 3, 12, 24),
             decoders=_SMALL_DECODERS,
@@ -65,6 +67,7 @@ BUDGETS = {
             images='scenes/images/val',
             headline='scenes-linear',
             max_epochs=2,
+            num_images=2000,
             built_in=True,
             # 200 iterations at 64 px, as in the demo: 500 at 96 px would take longer than all the rest.
             segmentation_options=(

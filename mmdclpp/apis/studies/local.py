@@ -5,7 +5,6 @@ import queue
 import signal
 import subprocess
 import threading
-import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Callable, Iterator, List, Optional, Sequence, Set
@@ -54,10 +53,11 @@ class LocalExecutor:
     def __call__(self, runs: Sequence[Run], finished: Callable[[Run], None]) -> None:
         """Do all runs; after each, call ``finished`` in this thread. Interrupted, it ends what it started."""
         with _terminable(), ThreadPoolExecutor(self.jobs) as pool:
-            futures = {pool.submit(self._perform, run): run for run in runs}
             try:
+                futures = {pool.submit(self._perform, run): run for run in runs}
                 while futures:
-                    done, _ = wait(futures, return_when=FIRST_COMPLETED)
+                    # A signal that comes just before a wait is seen only after it: no wait is long.
+                    done, _ = wait(futures, timeout=0.5, return_when=FIRST_COMPLETED)
                     for future in done:
                         run = futures.pop(future)
                         future.result()
@@ -77,7 +77,7 @@ class LocalExecutor:
                 except _Interrupted:
                     return
                 except Busy:  # a study that was killed left it running, or another study shares it
-                    time.sleep(_PAUSE)
+                    self._stopping.wait(_PAUSE)
         finally:
             self._environments.put(environment)
 

@@ -59,7 +59,7 @@ class Run:
 
     @property
     def error(self) -> str:
-        """What the step that failed said last, and where its log is; '' if none failed."""
+        """Why it failed, and where the log is; '' if it did not."""
         return self._failure.read_text().strip() if self.status == 'failed' else ''
 
     def notes(self) -> Dict[str, Dict[str, Any]]:
@@ -84,7 +84,7 @@ class Run:
             Busy: If another process is at it.
         """
         with self._locked() as lock:
-            self._failure.unlink(missing_ok=True)
+            self.forget_failure()
             write_whole(self.folder / 'config.py', self.config)
             for step in self.undone():
                 start, log = time.monotonic(), self.folder / f'{step.name}.log'
@@ -95,13 +95,19 @@ class Run:
                     keywords = dict(stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, pass_fds=[lock])
                     status = execute(step.command, env=environment, **keywords)
                 if status:
-                    write_whole(
-                        self._failure, f'{step.name} ended with status {status}: {_last_line(log)} (log: {log})'
-                    )
+                    self.fail(f'{step.name} ended with status {status}: {last_line(log)} (log: {log})')
                     return False
                 note = dict(seconds=round(time.monotonic() - start, 1), commit=commit())
                 write_whole(self._note(step), json.dumps(note))
         return True
+
+    def fail(self, message: str) -> None:
+        """Note that the run failed, and why."""
+        write_whole(self._failure, message)
+
+    def forget_failure(self) -> None:
+        """Make a run that failed unfinished: it will be tried again."""
+        self._failure.unlink(missing_ok=True)
 
     def _note(self, step: Step) -> Path:
         return self.folder / f'{step.name}.done'
@@ -117,16 +123,17 @@ class Run:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise Busy(self.name) from error
+                raise Busy(f'another process is at {self.name}') from error
             yield lock.fileno()
 
 
-def _last_line(log: Path) -> str:
-    """The last line that says something, of the end of a log."""
+def last_line(log: Path) -> str:
+    """The last line that says something, of the last command in a log; rather one that tells a user's mistake."""
     with log.open('rb') as file:
         file.seek(max(0, os.path.getsize(log) - 10_000))
         lines = file.read().decode(errors='replace').splitlines()
-    lines = [line.strip() for line in lines if re.search(r'\w', line)]
+    start = max((index + 1 for index, line in enumerate(lines) if line.startswith('$ ')), default=0)
+    lines = [line.strip() for line in lines[start:] if re.search(r'\w', line)]
     told = [line for line in lines if line.startswith('error: ')]
     return (told or lines or ['no output'])[-1]
 

@@ -136,17 +136,21 @@ def _plan_runs(
     """The runs of a study, all of one seed before the next: a study that is cut off has whole seeds."""
     base = shipped_config(budget.config)
     epochs = epochs or budget.max_epochs
-    options = shortened(base, epochs) if epochs else {}
+    options: Dict[str, Any] = shortened(base, epochs) if epochs else {}
+    if budget.num_images:
+        options['train_dataloader'] = dict(dataset=dict(indices=budget.num_images))
     max_epochs = epochs or base.train_cfg.max_epochs
     # Not in the hash, since the result does not depend on it: how the global batch is spread.
     batch = base.train_dataloader.batch_size * budget.gpus
     if batch % gpus:
         raise UserError(f'gpus={gpus} cannot share the global batch of {batch}: choose a divisor of it')
-    identity = [{key: base[key] for key in _TRAINED_BY}, options, str(data_root.resolve())]
-    loader: Dict[str, Any] = {} if gpus == budget.gpus else dict(batch_size=batch // gpus)
+    identity = [{key: base[key] for key in _TRAINED_BY}, options, str(data_root.resolve()), *(['amp'] if amp else [])]
+    loader = dict(options.get('train_dataloader', {}))
+    if gpus != budget.gpus:
+        loader['batch_size'] = batch // gpus
     if str(data_root) != 'data':
         dataset = moved(base.train_dataloader.dataset.to_dict(), str(data_root))
-        loader['dataset'] = dict(_delete_=True, **dataset)
+        loader['dataset'] = dict(_delete_=True, **dataset, **loader.get('dataset', {}))
     options = {**options, **(dict(train_dataloader=loader) if loader else {})}
     options['default_hooks'] = dict(checkpoint=dict(max_keep_ckpts=2))
 
@@ -167,7 +171,7 @@ def _steps(
 ) -> Tuple[Step, ...]:
     def command(tool: str, first: str, *arguments: object) -> Tuple[str, ...]:
         if gpus > 1:
-            start = ('bash', tool_path(f'dist_{tool}.sh'), first, gpus)
+            start = ('env', f'PYTHON={sys.executable}', 'bash', tool_path(f'dist_{tool}.sh'), first, gpus)
         else:
             start = (sys.executable, tool_path(f'{tool}.py'), first)
         return tuple(map(str, (*start, *arguments)))
@@ -228,15 +232,15 @@ class _Progress:
     """Print a line for each run that ends, with the time left."""
 
     def __init__(self, runs: Sequence[Run], jobs: int, console: Console) -> None:
-        self.total, self.jobs, self.console = len(runs), jobs, console
-        self.start, self.ended = time.monotonic(), 0
+        self.total, self.jobs, self.console = len(runs), min(jobs, len(runs)), console
+        self.start, self.ended = time.monotonic(), []
 
     def __call__(self, run: Run) -> None:
-        self.ended += 1
-        gone = time.monotonic() - self.start
-        left = gone / self.ended * (self.total - self.ended)
-        count = f'[{self.ended}/{self.total}]'
-        times = f'{clock(_seconds(run))}, {clock(gone)} gone, {clock(left)} left'
+        self.ended.append(_seconds(run))
+        each = sum(self.ended) / len(self.ended)
+        left = each * (self.total - len(self.ended)) / self.jobs
+        count = f'[{len(self.ended)}/{self.total}]'
+        times = f'{clock(self.ended[-1])}, {clock(time.monotonic() - self.start)} gone, some {clock(left)} left'
         self.console.print(f'{count} {run.name}: {run.error or run.status} ({times})', markup=False, highlight=False)
 
 

@@ -101,7 +101,7 @@ def test_other_data_another_length_and_another_seed_are_other_runs_but_not_anoth
     assert runs(gpus=4) == usual
     assert runs(data_root=Path('data').resolve()) == usual
     assert runs(seeds=2)[:4] == usual
-    for other in (runs(epochs=5), runs(data_root=tmp_path), runs(seeds=2)[4:]):
+    for other in (runs(epochs=5), runs(amp=True), runs(data_root=tmp_path), runs(seeds=2)[4:]):
         assert not set(other) & set(usual)
 
 
@@ -127,11 +127,11 @@ def test_the_commands_of_a_run_are_those_a_user_would_type(tmp_path, capsys):
     commands = [shlex.split(line) for line in capsys.readouterr().out.splitlines() if '--' in line]
     train, evaluate, diagnose = commands[:3]
     folder = next(Path(part).parent for part in train if part.endswith('config.py'))
-    assert [Path(part).name for part in train[:2]] == ['bash', 'dist_train.sh']
-    assert train[2:] == [
+    assert train[:3] == ['env', f'PYTHON={sys.executable}', 'bash'] and Path(train[3]).name == 'dist_train.sh'
+    assert train[4:] == [
         f'{folder}/config.py', '2', '--work-dir', f'{folder}/pretrain', '--seed', '0', '--resume'
     ]  # fmt: skip
-    assert Path(evaluate[1]).name == 'dist_evaluate.sh' and evaluate[2:4] == [f'{folder}/pretrain/epoch_2.pth', '2']
+    assert Path(evaluate[3]).name == 'dist_evaluate.sh' and evaluate[4:6] == [f'{folder}/pretrain/epoch_2.pth', '2']
     assert evaluate[-2:] == ['--tasks', 'scenes-linear'] and str(tmp_path / 'my data') in evaluate
     assert Path(diagnose[1]).name == 'diagnose.py' and diagnose[2] == f'{folder}/pretrain/epoch_2.pth'
 
