@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -105,7 +106,7 @@ def study(
         executor(left, _Progress(left, executor.jobs, console))
 
     outcomes = [_outcome(setting, seed, run) for setting, seed, run in planned]
-    files = write_study_report(plan, size, outcomes, work_dir / name, command=' '.join(['python', *sys.argv]))
+    files = write_study_report(plan, size, outcomes, work_dir / name, command=_command())
     print_study(plan, size, outcomes, console)
     for file in files:
         if file.name.startswith('report'):
@@ -115,6 +116,13 @@ def study(
             text = f'failed: {outcome.setting.name}, seed {outcome.seed}: {outcome.error}'
             console.print(text, style='red', markup=False, highlight=False)
     return outcomes
+
+
+def _command() -> str:
+    """The call of the tool that makes these results; '' if another program called :func:`study`."""
+    if Path(sys.argv[0]).name != 'study.py':
+        return ''
+    return shlex.join(['python', *(argument for argument in sys.argv if argument != '--report-only')])
 
 
 def _choose(name: str, known: Mapping[str, Any], kind: str) -> Any:
