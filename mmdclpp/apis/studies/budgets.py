@@ -77,7 +77,7 @@ BUDGETS = {
                 'train_cfg.max_iters=200',
                 'param_scheduler.0.end=200',
             ),
-            seconds=75,
+            seconds=67,
         ),
         Budget(
             'small',

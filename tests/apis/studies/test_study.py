@@ -87,7 +87,7 @@ def test_nothing_is_run_where_that_is_asked_for(quick, tmp_path, capsys, option)
     if option == 'dry_run':
         assert not list(tmp_path.iterdir())
         assert told.count(f'{sys.executable} -c') == 16
-        assert '1:15 (measured once, on one CPU core): 10:00' in told
+        assert '1:07 (measured once, on one CPU core): 8:56' in told
     else:
         assert 'unfinished' in (tmp_path / 'cross-view' / 'report.md').read_text()
 
