@@ -132,12 +132,17 @@ def require_checkpoint(checkpoint: str, argument: str) -> str:
         return str(checkpoint)
     if not Path(checkpoint).is_file():
         raise UserError(f'{argument}: checkpoint {checkpoint} does not exist: check the path')
+    if not is_whole(checkpoint):
+        raise UserError(f'{argument}: {checkpoint} is cut off or no checkpoint: give another one')
+    return str(checkpoint)
+
+
+def is_whole(checkpoint: str) -> bool:
+    """Whether a file is a checkpoint that was written to its end."""
     with open(checkpoint, 'rb') as file:
         start = file.read(2)
     # torch.save writes a zip archive, whose index stands last; before torch 1.6 it wrote a bare pickle.
-    if not (zipfile.is_zipfile(checkpoint) or start == b'\x80\x02'):
-        raise UserError(f'{argument}: {checkpoint} is cut off or no checkpoint: give another one')
-    return str(checkpoint)
+    return zipfile.is_zipfile(checkpoint) or start == b'\x80\x02'
 
 
 class WithoutAccelerator:

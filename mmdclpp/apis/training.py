@@ -1,6 +1,7 @@
 """Train what a config describes."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any, Dict, Optional, Union
 
@@ -10,6 +11,7 @@ from mmengine.runner import Runner
 from mmdclpp.apis._runner import (
     ConfigLike,
     build_runner,
+    is_whole,
     load_config,
     require_checkpoint,
     require_keys,
@@ -107,11 +109,26 @@ def _set_resume(cfg: Config, resume: Union[bool, str]) -> bool:
     """
     if not resume:
         return False
-    checkpoint = last_checkpoint(cfg.work_dir) if resume is True else resume
+    checkpoint = _last_whole_checkpoint(cfg.work_dir) if resume is True else resume
     cfg.resume = checkpoint is not None
     if checkpoint is not None:
         cfg.load_from = require_checkpoint(checkpoint, 'resume')
     return cfg.resume
+
+
+def _last_whole_checkpoint(work_dir: str) -> Optional[str]:
+    """The last checkpoint, or if it was cut off the newest of those before it that are whole."""
+    last = last_checkpoint(work_dir)
+    if last is None or is_whole(last):
+        return last
+    others = sorted(Path(last).parent.glob(f'{Path(last).stem.rpartition("_")[0]}_*.pth'), key=os.path.getmtime)
+    whole = [str(path) for path in others if path != Path(last) and is_whole(path)]
+    if not whole:
+        raise UserError(
+            f'resume: {last} is cut off, and there is no other checkpoint: delete it and last_checkpoint to start anew'
+        )
+    warnings.warn(f'resume: {last} is cut off: training goes on from {whole[-1]}', stacklevel=2)
+    return whole[-1]
 
 
 def last_checkpoint(work_dir: str) -> Optional[str]:

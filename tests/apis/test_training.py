@@ -57,11 +57,20 @@ def test_resume_of_a_missing_checkpoint_is_refused(finished):
         _set_resume(config(finished), True)
 
 
-def test_resume_of_a_checkpoint_that_was_cut_off_is_refused(finished):
-    checkpoint = finished / 'epoch_2.pth'
-    checkpoint.write_bytes(checkpoint.read_bytes()[:-20])
-    with pytest.raises(UserError, match='epoch_2.pth is cut off'):
+def test_resume_of_a_checkpoint_that_was_cut_off_goes_on_from_the_one_before(finished):
+    checkpoint, content = finished / 'epoch_2.pth', (finished / 'epoch_2.pth').read_bytes()
+    checkpoint.write_bytes(content[:-20])
+    with pytest.raises(UserError, match='epoch_2.pth is cut off, and there is no other checkpoint: delete it'):
         _set_resume(config(finished), True)
+
+    (finished / 'epoch_1.pth').write_bytes(content)
+    (finished / 'epoch_0.pth').write_bytes(content[:-20])
+    cfg = config(finished)
+    with pytest.warns(UserWarning, match='epoch_2.pth is cut off: training goes on from .*epoch_1.pth'):
+        assert _set_resume(cfg, True) is True
+    assert cfg.load_from == str(finished / 'epoch_1.pth')
+    with pytest.raises(UserError, match='epoch_2.pth is cut off'):
+        _set_resume(config(finished), str(checkpoint))  # which was named
 
 
 @pytest.mark.parametrize(

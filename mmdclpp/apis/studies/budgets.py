@@ -22,6 +22,8 @@ class Budget(NamedTuple):
         max_epochs (int, optional): Epochs, None for the config's.
         num_images (int, optional): Images an epoch, the first of the data set. None for all.
         built_in (bool): Whether the data are the built-in scenes, which are generated.
+        reduced_sets (Tuple[str, ...]): Folders below the data root, where these are not published data sets.
+        num_workers (int): Data workers of a process in evaluations.
         gpus (int): Processes of a run, unless chosen.
         seconds (float, optional): Measured for one run with classification on one core of a CPU. None: not measured.
     """
@@ -41,6 +43,8 @@ class Budget(NamedTuple):
     num_images: Optional[int] = None
     built_in: bool = False
     segmentation_options: Tuple[str, ...] = ()
+    reduced_sets: Tuple[str, ...] = ()
+    num_workers: int = 1
     gpus: int = 1
     seconds: Optional[float] = None
 
@@ -91,6 +95,7 @@ BUDGETS = {
             segmentation=('voc-seg',),
             images='voc_seg/JPEGImages',
             headline='coco-linear',
+            reduced_sets=('coco_mini', 'voc2007', 'voc_seg'),
             seconds=500,
         ),
         Budget(
@@ -105,6 +110,7 @@ BUDGETS = {
             segmentation=('voc-seg', 'coco-seg'),
             images='coco/val2017',
             headline='coco-linear@augmented',
+            num_workers=8,
             gpus=8,
         ),
     )

@@ -4,10 +4,12 @@ import os
 import queue
 import signal
 import subprocess
+import sys
 import threading
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from typing import Callable, Iterator, List, Optional, Sequence, Set
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Set
 
 import torch
 
@@ -15,6 +17,7 @@ from mmdclpp.apis.studies.run import Busy, Run
 from mmdclpp.errors import UserError
 
 _PAUSE = 5.0  # seconds between looks at a run that another process is at
+_GRACE = 30.0  # seconds for a command to end by itself
 
 
 class _Interrupted(Exception):
@@ -52,34 +55,46 @@ class LocalExecutor:
 
     def __call__(self, runs: Sequence[Run], finished: Callable[[Run], None]) -> None:
         """Do all runs; after each, call ``finished`` in this thread. Interrupted, it ends what it started."""
-        with _terminable(), ThreadPoolExecutor(self.jobs) as pool:
+        waiting, told = deque(runs), set()
+        futures: Dict[Future, Run] = {}
+        with terminable(), ThreadPoolExecutor(self.jobs) as pool:
             try:
-                futures = {pool.submit(self._perform, run): run for run in runs}
-                while futures:
+                while waiting or futures:
+                    while waiting and len(futures) < self.jobs:
+                        run = waiting.popleft()
+                        futures[pool.submit(self._perform, run)] = run
                     # A signal that comes just before a wait is seen only after it: no wait is long.
                     done, _ = wait(futures, timeout=0.5, return_when=FIRST_COMPLETED)
                     for future in done:
                         run = futures.pop(future)
-                        future.result()
-                        finished(run)
+                        if future.result():
+                            finished(run)
+                            continue
+                        waiting.append(run)  # the others first
+                        if run.folder not in told:
+                            print(f'waiting for {run.name}: another process is at it', flush=True)
+                            told.add(run.folder)
             except BaseException:
                 self._stop()
-                pool.shutdown(cancel_futures=True)
                 raise
 
-    def _perform(self, run: Run) -> None:
+    def _perform(self, run: Run) -> bool:
+        """Do a run, whatever comes of it; False if another process is at it."""
         environment = self._environments.get()
         try:
-            while not self._stopping.is_set():
-                try:
-                    run.perform(environment, self._execute)
-                    return
-                except _Interrupted:
-                    return
-                except Busy:  # a study that was killed left it running, or another study shares it
-                    self._stopping.wait(_PAUSE)
+            run.perform(environment, self._execute)
+        except _Interrupted:
+            pass
+        except Busy:  # a study that was killed left it running, or another study shares it
+            self._stopping.wait(_PAUSE)
+            return False
+        except (OSError, UserError) as error:  # such as a full disk, which may not even hold the note of it
+            print(f'{run.name}: {error}', file=sys.stderr, flush=True)
+            with suppress(OSError, UserError):
+                run.fail(str(error))
         finally:
             self._environments.put(environment)
+        return True
 
     def _execute(self, command: Sequence[str], **keywords) -> int:
         # A session of its own: Ctrl-C reaches this process alone, which then ends the whole group.
@@ -87,7 +102,7 @@ class LocalExecutor:
         self._children.add(child)
         try:
             if self._stopping.is_set():
-                _terminate(child)
+                _end(child, signal.SIGTERM)
             status = child.wait()
             if self._stopping.is_set():
                 raise _Interrupted
@@ -97,19 +112,23 @@ class LocalExecutor:
 
     def _stop(self) -> None:
         self._stopping.set()
-        for child in list(self._children):
-            _terminate(child)
+        children = list(self._children)
+        for child in children:
+            _end(child, signal.SIGTERM)
+        for child in children:
+            try:
+                child.wait(_GRACE)
+            except subprocess.TimeoutExpired:
+                _end(child, signal.SIGKILL)
 
 
-def _terminate(child: subprocess.Popen) -> None:
-    try:
-        os.killpg(child.pid, signal.SIGTERM)
-    except ProcessLookupError:
-        pass  # it has just ended
+def _end(child: subprocess.Popen, sign: signal.Signals) -> None:
+    with suppress(ProcessLookupError):  # it has just ended
+        os.killpg(child.pid, sign)
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """Let SIGTERM interrupt as Ctrl-C does."""
 
     def interrupt(*_) -> None:

@@ -48,7 +48,8 @@ class Run:
 
     def undone(self) -> List[Step]:
         """The steps that are not done."""
-        return [step for step in self.steps if not self._note(step).is_file()]
+        done = self.notes()
+        return [step for step in self.steps if step.name not in done]
 
     @property
     def status(self) -> str:
@@ -63,9 +64,9 @@ class Run:
         return self._failure.read_text().strip() if self.status == 'failed' else ''
 
     def notes(self) -> Dict[str, Dict[str, Any]]:
-        """Of each step that is done: ``seconds`` and ``commit``."""
-        notes = {step.name: self._note(step) for step in self.steps}
-        return {name: json.loads(note.read_text()) for name, note in notes.items() if note.is_file()}
+        """Of each step that is done: ``seconds``, of all attempts that were not killed, and ``commit``."""
+        notes = {step.name: read_json(self._note(step)) for step in self.steps}
+        return {name: note for name, note in notes.items() if note is not None}
 
     def perform(
         self, environment: Optional[Mapping[str, str]] = None, execute: Callable[..., int] = subprocess.call
@@ -87,18 +88,24 @@ class Run:
             self.forget_failure()
             write_whole(self.folder / 'config.py', self.config)
             for step in self.undone():
-                start, log = time.monotonic(), self.folder / f'{step.name}.log'
+                start, log, code = time.monotonic(), self.folder / f'{step.name}.log', commit()
+                spent = self.folder / f'{step.name}.seconds'
+                before = read_json(spent) or 0.0
                 with log.open('a') as output:
                     output.write(f'$ {step}\n')
                     output.flush()
                     # The command holds the lock too: it may outlive a study that is killed.
                     keywords = dict(stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, pass_fds=[lock])
-                    status = execute(step.command, env=environment, **keywords)
+                    try:
+                        status = execute(step.command, env=environment, **keywords)
+                    finally:
+                        seconds = round(before + time.monotonic() - start, 1)
+                        write_whole(spent, json.dumps(seconds))
                 if status:
                     self.fail(f'{step.name} ended with status {status}: {last_line(log)} (log: {log})')
                     return False
-                note = dict(seconds=round(time.monotonic() - start, 1), commit=commit())
-                write_whole(self._note(step), json.dumps(note))
+                write_whole(self._note(step), json.dumps(dict(seconds=seconds, commit=code)))
+                spent.unlink()
         return True
 
     def fail(self, message: str) -> None:
@@ -125,6 +132,14 @@ class Run:
             except BlockingIOError as error:
                 raise Busy(f'another process is at {self.name}') from error
             yield lock.fileno()
+
+
+def read_json(file: Path) -> Any:
+    """What a file holds; None if it is not there, or a power cut left it empty."""
+    try:
+        return json.loads(file.read_text())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
 
 
 def last_line(log: Path) -> str:

@@ -1,6 +1,5 @@
 """Run a study: what is not done yet, then its report."""
 
-import json
 import os
 import shlex
 import sys
@@ -16,11 +15,11 @@ from mmdclpp.apis.evaluation.model_source import config_hash
 from mmdclpp.apis.evaluation.suite import plan_suite
 from mmdclpp.apis.studies.budgets import BUDGETS, Budget
 from mmdclpp.apis.studies.definitions import STUDIES, Setting, Study
-from mmdclpp.apis.studies.local import LocalExecutor
+from mmdclpp.apis.studies.local import LocalExecutor, terminable
 from mmdclpp.apis.studies.outcome import Outcome
 from mmdclpp.apis.studies.recipe import config_text, moved, shortened
 from mmdclpp.apis.studies.report import print_study, write_study_report
-from mmdclpp.apis.studies.run import Run, Step
+from mmdclpp.apis.studies.run import Run, Step, read_json
 from mmdclpp.datasets.scenes import generate_scenes
 from mmdclpp.errors import UserError
 from mmdclpp.registry import DATASETS
@@ -31,6 +30,7 @@ from mmdclpp.utils.progress import clock
 _TRAINED_BY = ('model', 'train_dataloader', 'optim_wrapper', 'train_cfg', 'param_scheduler')
 
 
+@terminable()
 def study(
     name: str,
     budget: str = 'tiny',
@@ -95,6 +95,10 @@ def study(
             for step in run.undone():
                 console.print(str(step), markup=False, highlight=False)
         return []
+    try:
+        work_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f'work_dir: {work_dir} cannot be made ({error.strerror}): choose another place') from error
     if left and not report_only:
         _check_data(plan, size, data_root)
         if slurm is None:
@@ -144,6 +148,7 @@ def _plan_runs(
     """The runs of a study, all of one seed before the next: a study that is cut off has whole seeds."""
     base = shipped_config(budget.config)
     epochs = epochs or budget.max_epochs
+    epochs = None if epochs == base.train_cfg.max_epochs else epochs  # the same training, by whichever way
     options: Dict[str, Any] = shortened(base, epochs) if epochs else {}
     if budget.num_images:
         options['train_dataloader'] = dict(dataset=dict(indices=budget.num_images))
@@ -186,7 +191,7 @@ def _steps(
 
     trained = ('--work-dir', folder / 'pretrain', '--seed', seed, '--resume', *(['--amp'] if amp else []))
     checkpoint = str(folder / 'pretrain' / f'epoch_{max_epochs}.pth')
-    quick = ('--suite', budget.suite, '--data-root', data_root, '--num-workers', 1, '--work-dir')
+    quick = ('--suite', budget.suite, '--data-root', data_root, '--num-workers', budget.num_workers, '--work-dir')
     steps = [
         Step('pretrain', command('train', str(folder / 'config.py'), *trained)),
         Step(
@@ -208,7 +213,21 @@ def _check_data(plan: Study, budget: Budget, data_root: Path) -> None:
     """Raise a UserError now rather than hours later, if what is to be trained or evaluated on is not there."""
     if budget.built_in:
         generate_scenes(data_root / 'scenes')
-    plan_suite(budget.suite, [*budget.classification, *(budget.segmentation if plan.segmentation else [])], data_root)
+    elif missing := [name for name in budget.reduced_sets if not (data_root / name).is_dir()]:
+        raise UserError(
+            f'data_root: budget {budget.name} needs {", ".join(missing)} below {data_root}: docs/data.md tells what '
+            'these reduced sets are'
+        )
+    evaluations = plan_suite(
+        budget.suite, [*budget.classification, *(budget.segmentation if plan.segmentation else [])], data_root
+    )
+    if budget.reduced_sets:
+        for evaluation, data in evaluations.evaluations:
+            if data.full:
+                raise UserError(
+                    f'data_root: {evaluation.task} of budget {budget.name} is on a reduced set, and {data_root} has '
+                    f'{data.name} too, which would be taken: give a folder with {", ".join(budget.reduced_sets)} alone'
+                )
     dataset = shipped_config(budget.config).train_dataloader.dataset.to_dict()
     with DefaultScope.overwrite_default_scope('mmdclpp'):
         DATASETS.build(moved(dataset, str(data_root)))
@@ -255,11 +274,11 @@ class _Progress:
 def _outcome(setting: Setting, seed: int, run: Run) -> Outcome:
     model: Dict[str, Any] = {}
     for step in ('evaluation', 'segmentation'):
-        file = run.folder / step / 'results.json'
-        if step in run.notes() and file.is_file():
-            entry = json.loads(file.read_text())['models'][0]
+        results = read_json(run.folder / step / 'results.json') if step in run.notes() else None
+        if results is not None:
+            entry = results['models'][0]
             model = {**entry, 'evaluations': {**model.get('evaluations', {}), **entry['evaluations']}}
-    similarities = run.folder / 'similarities.json'
+    diagnosed = 'similarities' in run.notes()
     return Outcome(
         setting=setting,
         seed=seed,
@@ -267,7 +286,7 @@ def _outcome(setting: Setting, seed: int, run: Run) -> Outcome:
         folder=str(run.folder),
         evaluations=model.pop('evaluations', {}),
         model=model,
-        similarities=json.loads(similarities.read_text()) if similarities.is_file() else None,
+        similarities=read_json(run.folder / 'similarities.json') if diagnosed else None,
         commit=run.notes().get('pretrain', {}).get('commit', ''),
         seconds=_seconds(run),
         error=run.error,

@@ -1,13 +1,15 @@
 """Write the built-in data set once: images, COCO annotations and masks."""
 
+import fcntl
 import json
 import multiprocessing
 import os
 import shutil
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Optional, Union
+from typing import Iterator, Optional, Union
 
 import cv2
 import numpy as np
@@ -68,8 +70,26 @@ def generate_scenes(
         if value < least[name]:
             raise UserError(f'{name}={value} is too small: use at least {least[name]}')
     record = dict(version=_VERSION, num_train=num_train, num_val=num_val, size=size, seed=seed, classes=list(CLASSES))
-    if _read_record(root) == dict(record, complete=True):
-        return root
+    with _alone_in(root.parent):
+        if _read_record(root) != dict(record, complete=True):
+            _generate(root, record, workers, progress)
+    return root
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other process generates scenes in this folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _generate(root: Path, record: dict, workers: int, progress: bool) -> None:
+    num_train, num_val, size, seed = (record[key] for key in ('num_train', 'num_val', 'size', 'seed'))
     _clear(root)
     write_whole(root / _RECORD, json.dumps(dict(record, complete=False)))
     with Progress(
@@ -86,7 +106,6 @@ def generate_scenes(
             annotations = json.dumps(_coco(split, size, objects))
             write_whole(root / 'annotations' / f'instances_{split}.json', annotations)
     write_whole(root / _RECORD, json.dumps(dict(record, complete=True)))
-    return root
 
 
 def _map(function, count, workers):

@@ -74,31 +74,47 @@ def test_a_run_that_fails_does_not_stop_the_others(machine, make_run):
     assert [run.status for run in runs] == ['done', 'failed', 'done']
 
 
+def test_a_run_that_cannot_even_begin_does_not_stop_the_others(machine, make_run, capfd):
+    machine(cores=1)
+    runs = [make_run('taken', 'true'), make_run('last', 'true')]
+    runs[0].folder.write_text('a file in the place of its folder')
+    assert execute(runs) == runs
+    assert [run.status for run in runs] == ['unfinished', 'done']
+    assert 'taken' in capfd.readouterr().err
+
+
 def test_sigterm_ends_the_commands_with_all_their_processes_and_no_run_is_failed(machine, make_run):
     machine(cores=1)
-    running, waiting = make_run('running', f'sleep 60 & kill -TERM {os.getpid()}; wait'), make_run('waiting', 'true')
+    running, waiting = (
+        make_run('running', f'sleep 60 & kill -TERM {os.getpid()}; wait; touch ended'),
+        make_run('waiting', 'true'),
+    )
     with pytest.raises(KeyboardInterrupt):
         execute([running, waiting])
     assert running.status == waiting.status == 'unfinished'
     assert not (waiting.folder / 'train.log').exists()
     _wait_until_free(running)  # `sleep` held the run as well
+    assert not (running.folder.parent / 'ended').exists()  # it was not waited for
 
 
-def test_a_run_that_another_process_is_at_is_waited_for(machine, make_run, monkeypatch):
+def test_a_run_that_another_process_is_at_is_waited_for_after_the_others_and_named(
+    machine, make_run, monkeypatch, capfd
+):
     machine(cores=1)
     monkeypatch.setattr(local, '_PAUSE', 0.01)
     times = iter([Busy, Busy])
     perform = Run.perform
 
     def busy_at_first(run, *arguments):
-        for error in times:
+        for error in times if run.name == 'taken' else ():
             raise error
         return perform(run, *arguments)
 
     monkeypatch.setattr(Run, 'perform', busy_at_first)
-    run = make_run('run', 'true')
-    assert execute([run]) == [run]
-    assert run.status == 'done'
+    taken, free = make_run('taken', 'true'), make_run('free', 'true')
+    assert execute([taken, free]) == [free, taken]
+    assert taken.status == 'done'
+    assert capfd.readouterr().out.count('waiting for taken: another process is at it') == 1
 
 
 def _wait_until_free(run):

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from mmdclpp.apis.studies import run as module
 from mmdclpp.apis.studies.run import Busy, Run, Step
 
 
@@ -42,6 +43,33 @@ def test_a_step_that_fails_stops_the_run_is_named_with_its_log_and_tried_again(t
     assert run.error == ''
     assert (tmp_path / 'train').read_text() == 'trained\n'
     assert log.read_text().count('no data\n') == 1  # what the first time said is kept
+
+
+def test_a_note_has_the_time_of_all_attempts_and_the_commit_at_the_beginning(tmp_path, monkeypatch):
+    times, commits = iter([0, 10, 100, 105]), iter(['old', 'new', 'newest'])
+    monkeypatch.setattr(module.time, 'monotonic', lambda: next(times))
+    monkeypatch.setattr(module, 'commit', lambda: next(commits))
+    run = run_of(tmp_path, train='true')
+    assert not run.perform(execute=lambda *_, **__: 1)
+
+    def execute(*_, **__):
+        assert run.status == 'unfinished'  # it is tried again
+        return 0
+
+    assert run.perform(execute=execute)
+    assert run.notes() == {'train': {'seconds': 15.0, 'commit': 'new'}}
+
+
+def test_a_step_whose_note_a_power_cut_left_empty_is_not_done(tmp_path):
+    run = run_of(tmp_path, train='true')
+    run.perform()
+    (tmp_path / 'train.done').write_text('')
+    assert run.status == 'unfinished'
+    assert run.notes() == {}
+
+
+def test_a_command_cannot_ask_for_input(tmp_path):
+    assert run_of(tmp_path, train='test "$(readlink /proc/self/fd/0)" = /dev/null').perform()
 
 
 def test_an_error_is_told_of_the_last_time_only(tmp_path):

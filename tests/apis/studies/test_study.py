@@ -101,6 +101,8 @@ def test_other_data_another_length_and_another_seed_are_other_runs_but_not_anoth
     assert runs(gpus=4) == usual
     assert runs(data_root=Path('data').resolve()) == usual
     assert runs(seeds=2)[:4] == usual
+    assert runs(epochs=2) == usual  # the budget's
+    assert runs(budget='small', epochs=10) == runs(budget='small')  # the config's
     for other in (runs(epochs=5), runs(amp=True), runs(data_root=tmp_path), runs(seeds=2)[4:]):
         assert not set(other) & set(usual)
 
@@ -114,12 +116,13 @@ def test_other_data_another_length_and_another_seed_are_other_runs_but_not_anoth
         (dict(epochs=-1), 'epochs=-1: give 1 or more'),
         (dict(gpus=5), 'gpus=5 cannot share the global batch of 32: choose a divisor of it'),
         (dict(budget='paper', data_root='nowhere'), 'no COCO 2017 below nowhere'),
+        (dict(budget='small', data_root='nowhere'), 'budget small needs coco_mini, voc2007, voc_seg below nowhere'),
     ],
 )
 def test_what_cannot_be_studied_is_told_before_anything_runs(tmp_path, arguments, message):
     with pytest.raises(UserError, match=message.replace('(', r'\(')):
         study(**{'name': 'methods', 'work_dir': tmp_path, **arguments})
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir())  # nothing was run
 
 
 def test_the_commands_of_a_run_are_those_a_user_would_type(tmp_path, capsys):
@@ -134,6 +137,23 @@ def test_the_commands_of_a_run_are_those_a_user_would_type(tmp_path, capsys):
     assert Path(evaluate[3]).name == 'dist_evaluate.sh' and evaluate[4:6] == [f'{folder}/pretrain/epoch_2.pth', '2']
     assert evaluate[-2:] == ['--tasks', 'scenes-linear'] and str(tmp_path / 'my data') in evaluate
     assert Path(diagnose[1]).name == 'diagnose.py' and diagnose[2] == f'{folder}/pretrain/epoch_2.pth'
+
+
+def test_a_budget_of_reduced_sets_is_not_evaluated_on_the_published_ones(tmp_path):
+    for folder in ('coco_mini/annotations', 'voc2007', 'voc_seg', 'coco/annotations', 'coco/train2017', 'coco/val2017'):
+        (tmp_path / 'data' / folder).mkdir(parents=True)
+    for split in ('train', 'val'):
+        (tmp_path / 'data' / 'coco' / 'annotations' / f'instances_{split}2017.json').touch()
+    budget = module.BUDGETS['small']._replace(classification=('coco-linear',), segmentation=())
+    with pytest.raises(UserError, match='coco-linear of budget small is on a reduced set, and .* has COCO 2017 too'):
+        module._check_data(module.STUDIES['lambda'], budget, tmp_path / 'data')
+
+
+@pytest.mark.parametrize('place', ['file', 'file/below'])
+def test_a_work_dir_that_cannot_be_made_is_told(tmp_path, place):
+    (tmp_path / 'file').touch()
+    with pytest.raises(UserError, match='work_dir: .* cannot be made'):
+        study('methods', work_dir=tmp_path / place)
 
 
 @pytest.mark.slow
