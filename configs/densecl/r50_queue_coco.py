@@ -19,4 +19,5 @@ model = dict(
 param_scheduler = [  # as published: no warm-up
     dict(type='CosineAnnealingLR', T_max=800, by_epoch=True, begin=0, end=800, convert_to_iter_based=True)
 ]
+default_hooks = dict(diagnostics=dict(interval=0))  # they need DenseCL++'s neck
 find_unused_parameters = True  # the key encoder has no gradient

@@ -15,7 +15,7 @@ from mmdclpp.errors import UserError
 from mmdclpp.evaluation.diagnostics import dense_figures, global_figures
 from mmdclpp.evaluation.geometric_matches import ViewGeometry
 from mmdclpp.models.backbones.features import BackboneFeatures
-from mmdclpp.models.necks.densecl_plusplus_neck import Projections
+from mmdclpp.models.necks.densecl_plusplus_neck import DenseCLPlusPlusNeck, Projections
 from mmdclpp.registry import HOOKS
 
 # The cost of an effective rank grows with the cube of the smaller of rows and channels.
@@ -39,6 +39,8 @@ class DiagnosticsHook(Hook):
     crop geometry in the data samples the shares of geometrically correct matches are among them. Training goes on as
     without the hook, bit for bit. Of several processes the first alone looks, at its own part of the batch.
 
+    Of a model without a DenseCLPlusPlusNeck there is nothing to take: that is told once, and training goes on.
+
     It warns once of each of these, when ``patience`` figures in succession tell of it after the warm-up:
 
     - features have collapsed: all are nearly the same, or differ along hardly more than one direction
@@ -57,7 +59,7 @@ class DiagnosticsHook(Hook):
             0.01.
 
     Raises:
-        UserError: If a number is out of range; before training, if the model has no neck that gives projections.
+        UserError: If a number is out of range.
     """
 
     def __init__(
@@ -87,11 +89,12 @@ class DiagnosticsHook(Hook):
         self._streaks: Counter = Counter()
 
     def before_train(self, runner: Runner) -> None:
-        """See that there is something to look at."""
-        if self.interval and not isinstance(getattr(_model(runner), 'neck', None), nn.Module):
-            raise UserError(
-                f'DiagnosticsHook: {type(_model(runner)).__name__} has no neck to look at: set '
-                'default_hooks.diagnostics.interval=0'
+        """Stay off if there is nothing to look at: a diagnosis never ends a run."""
+        if self.interval and not isinstance(getattr(_model(runner), 'neck', None), DenseCLPlusPlusNeck):
+            self.interval = 0
+            runner.logger.warning(
+                f'no diagnostics in this run: {type(_model(runner)).__name__} has no DenseCLPlusPlusNeck to take '
+                'features from. Set default_hooks.diagnostics.interval=0 to be told no more'
             )
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
@@ -124,18 +127,14 @@ class DiagnosticsHook(Hook):
         if runner.iter >= min(self.warmup, runner.max_iters // 10):
             self._warn(runner, dict([*self._collapses(figures), *self._at_chance(outputs or {})]))
 
-    def _capture(self, neck: nn.Module, inputs: Tuple[BackboneFeatures], output: Projections) -> None:
-        if not isinstance(output, Projections):
-            raise UserError(
-                f'DiagnosticsHook: {type(neck).__name__} gives no Projections: use a DenseCLPlusPlusNeck, or set '
-                'default_hooks.diagnostics.interval=0'
-            )
+    def _capture(self, neck: DenseCLPlusPlusNeck, inputs: Tuple[BackboneFeatures], output: Projections) -> None:
         (features,) = inputs
         positions = output.positions
         if len(positions) < 4:  # a single image, which can be compared with no other
             return
-        grid = features.grid if positions.shape[1] == features.positions.shape[1] else (neck.num_grid,) * 2
-        aggregate = features.aggregate(neck.aggregate)
+        grid = (neck.num_grid, neck.num_grid) if neck.num_grid else features.grid
+        # Where no global loss has asked for the class token there may be none.
+        aggregate = features.aggregate('gap' if features.cls is None else neck.aggregate)
         self._captured = (
             {
                 'backbone': _Features(*map(self._some, (positions, aggregate))),

@@ -70,5 +70,5 @@ class ProgressBar:
 
 def clock(seconds: float) -> str:
     """A time as ``m:ss``, from an hour on as ``h:mm:ss``."""
-    minutes, seconds = divmod(int(seconds), 60)
+    minutes, seconds = divmod(round(seconds), 60)
     return f'{minutes}:{seconds:02d}' if minutes < 60 else f'{minutes // 60}:{minutes % 60:02d}:{seconds:02d}'

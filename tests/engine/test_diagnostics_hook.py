@@ -2,14 +2,16 @@
 
 import itertools
 import json
+import math
 from pathlib import Path
 from types import SimpleNamespace
-from typing import List
+from typing import List, Sequence
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner.checkpoint import CheckpointLoader
+from mmpretrain.structures import DataSample
 from torch.nn.functional import cosine_similarity
 
 from mmdclpp.apis import train
@@ -19,6 +21,7 @@ from mmdclpp.datasets.scenes import generate_scenes
 from mmdclpp.engine import DiagnosticsHook
 from mmdclpp.errors import UserError
 from mmdclpp.evaluation.diagnostics import dense_figures, global_figures
+from mmdclpp.evaluation.geometric_matches import ViewGeometry
 from mmdclpp.models.algorithms import DenseCLPlusPlus
 from mmdclpp.models.backbones.features import BackboneFeatures, extract_features
 from mmdclpp.registry import MODELS
@@ -123,8 +126,12 @@ def test_a_loss_that_stays_at_chance_is_told_once(scenes, tmp_path):
     assert [line.split(' loss')[0].split()[-1] for line in at_chance] == ['global', 'dense']
 
 
-def step(hook: DiagnosticsHook, model, images: int, value: float = 1.0) -> dict:
-    """What the hook logs of a step of its own."""
+def random_positions(images: int, cells: int = 4) -> torch.Tensor:
+    return torch.randn(2 * images, cells, 16, generator=torch.Generator().manual_seed(0))
+
+
+def step(hook: DiagnosticsHook, model, positions: torch.Tensor, samples: Sequence[DataSample] = ()) -> dict:
+    """What the hook logs of a step of its own, on a square grid."""
     logged, told = {}, []
     runner = SimpleNamespace(
         model=model,
@@ -134,30 +141,70 @@ def step(hook: DiagnosticsHook, model, images: int, value: float = 1.0) -> dict:
         visualizer=SimpleNamespace(add_scalars=lambda scalars, **_: logged.update(scalars)),
         logger=SimpleNamespace(warning=told.append),
     )
-    positions = torch.randn(2 * images, 4, 16, generator=torch.Generator().manual_seed(0)) * value
     hook.before_train_iter(runner, 0)
-    model.neck(BackboneFeatures(None, positions, (2, 2)))
-    hook.after_train_iter(runner, 0, dict(data_samples=[]), {})
+    model.neck(BackboneFeatures(None, positions, (math.isqrt(positions.shape[1]),) * 2))
+    hook.after_train_iter(runner, 0, dict(data_samples=list(samples)), {})
     assert not model.neck._forward_hooks
     return dict(logged, told=told)
 
 
 def test_the_figures_are_those_of_the_first_images_in_both_views_and_without_geometry_no_matches():
     model = online.small_model()
-    logged = step(DiagnosticsHook(interval=5, num_images=3), model, images=7)
-    positions = torch.randn(14, 4, 16, generator=torch.Generator().manual_seed(0))[[0, 1, 2, 7, 8, 9]]
+    logged = step(DiagnosticsHook(interval=5, num_images=3), model, random_positions(7))
+    positions = random_positions(7)[[0, 1, 2, 7, 8, 9]]
     expected = {**dense_figures(positions), **global_figures(positions.mean(dim=1))}
     found = {key.removeprefix('diagnostics/backbone/'): value for key, value in logged.items() if 'backbone' in key}
     assert found == pytest.approx(expected)
 
 
+def test_without_a_global_loss_the_class_token_may_be_missing():
+    model = online.small_model(aggregate='cls')
+    model.neck.global_projector = None
+    logged = step(DiagnosticsHook(interval=5), model, random_positions(4))
+    assert logged['diagnostics/backbone/alignment'] == pytest.approx(
+        global_figures(random_positions(4).mean(dim=1))['alignment']
+    )
+
+
+def test_matches_of_a_pooled_neck_are_counted_on_its_own_grid():
+    model = online.small_model()
+    model.neck.num_grid = 2
+    boxes = ((0.0, 0.0, 0.8, 0.8), (0.1, 0.2, 0.9, 1.0))
+    samples = [DataSample(metainfo=dict(view_boxes=boxes, view_flips=(False, image % 2 > 0))) for image in range(6)]
+    positions = random_positions(6, cells=16)
+    pooled = positions.view(12, 2, 2, 2, 2, 16).mean(dim=(2, 4)).flatten(1, 2)
+    logged = step(DiagnosticsHook(interval=5), model, positions, samples)
+    expected = dense_figures(pooled, (2, 2), ViewGeometry.of(samples))
+    assert {name: logged[f'diagnostics/backbone/{name}'] for name in expected} == pytest.approx(expected)
+
+
+DIRECTION = torch.randn(16, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(
+    ('positions', 'words'),
+    [
+        (random_positions(8), None),
+        # Length of the noise of a unit vector -> mean similarity about 1 / (1 + length²).
+        (DIRECTION / DIRECTION.norm() + 0.20 / 4 * random_positions(8), None),
+        (DIRECTION / DIRECTION.norm() + 0.12 / 4 * random_positions(8), 'nearly the same'),
+        (DIRECTION * random_positions(8)[..., :1].sign(), 'hardly more than one direction'),
+    ],
+    ids=['spread', 'similar', 'all the same', 'one direction'],
+)
+def test_each_kind_of_collapse_is_told_by_its_own_words(positions, words):
+    hook = DiagnosticsHook(interval=5, warmup=0, patience=1)
+    told = [line for line in step(hook, online.small_model(), positions)['told'] if 'dense features of the b' in line]
+    assert [words in line for line in told] == ([True] if words else [])
+
+
 def test_a_training_that_diverged_is_not_ended_by_its_diagnosis():
-    logged = step(DiagnosticsHook(interval=5), online.small_model(), images=4, value=float('nan'))
+    logged = step(DiagnosticsHook(interval=5), online.small_model(), torch.full((8, 4, 16), math.nan))
     assert logged == {'told': []}
 
 
 def test_a_single_image_is_compared_with_none():
-    assert step(DiagnosticsHook(interval=5), online.small_model().eval(), images=1) == {'told': []}
+    assert step(DiagnosticsHook(interval=5), online.small_model().eval(), random_positions(1)) == {'told': []}
 
 
 @pytest.mark.parametrize('key', ['interval', 'num_images', 'warmup', 'patience'])
@@ -166,11 +213,26 @@ def test_a_number_out_of_range_is_refused_by_name(key):
         DiagnosticsHook(**{key: -1})
 
 
-def test_a_model_without_neck_is_refused_before_training():
-    runner = SimpleNamespace(model=torch.nn.Linear(1, 1))
-    with pytest.raises(UserError, match='Linear has no neck'):
-        DiagnosticsHook().before_train(runner)
-    DiagnosticsHook(interval=0).before_train(runner)
+def test_a_model_with_another_neck_trains_without_diagnostics_and_is_told_so_once(scenes, tmp_path):
+    cfg = config(scenes, dict(interval=1), max_epochs=1)
+    cfg.model = dict(
+        type='mmpretrain.DenseCL',
+        queue_len=12,
+        feat_dim=8,
+        data_preprocessor=cfg.model.data_preprocessor,
+        backbone=online.RESNET,
+        neck=dict(type='mmpretrain.DenseCLNeck', in_channels=32, hid_channels=8, out_channels=8),
+        head=dict(type='mmpretrain.ContrastiveHead', loss=dict(type='mmpretrain.CrossEntropyLoss')),
+    )
+    runner = train(cfg, work_dir=str(tmp_path))
+    assert runner.iter == 4 and not diagnostics(runner)
+    log = next(Path(runner.log_dir).glob('*.log')).read_text()
+    assert log.count('no diagnostics in this run: DenseCL has no DenseCLPlusPlusNeck') == 1
+
+
+def test_the_config_of_densecl_as_published_has_no_diagnostics(repo):
+    cfg = Config.fromfile(repo / 'configs/densecl/r50_queue_coco.py')
+    assert cfg.default_hooks.diagnostics.interval == 0
 
 
 @pytest.mark.slow

@@ -144,6 +144,7 @@ def test_a_decoder_learns_what_lies_within_a_position(name):
         (lambda: ConvDecoder(8, widths=64), ['widths=64']),
         (lambda: ConvDecoder(8, widths=(8, 0.5)), ['widths[1]=0.5']),
         (lambda: TransformerDecoder(8, depth=0), ['TransformerDecoder', 'depth=0']),
+        (lambda: TransformerDecoder(8, depth=True), ['depth=True']),
         (lambda: TransformerDecoder(8, patch_size=-1), ['patch_size=-1']),
         (lambda: TransformerDecoder(8, embed_dims=30, num_heads=2), ['embed_dims=30', 'num_heads=2']),
         (lambda: TransformerDecoder(8, embed_dims=32, num_heads=3), ['embed_dims=32', 'num_heads=3']),

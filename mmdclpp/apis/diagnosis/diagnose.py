@@ -1,5 +1,8 @@
 """Figures, tables and pictures of the features of pretrained models."""
 
+import errno
+import os
+import tempfile
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -103,7 +106,8 @@ def diagnose_all(
     Args:
         checkpoints (Sequence[str or PathLike]): Pretraining checkpoints.
         images, num_images, seed: See :func:`diagnose`.
-        names (Sequence[str], optional): What to call them, one each. Defaults to None, after folder and file.
+        names (Sequence[str], optional): What to call them, one each. Defaults to None, after folder and file, and
+            as many more folders as tell them apart.
         out (str or PathLike, optional): JSON file for the results: that of a single checkpoint by itself, of several
             a list. Defaults to None.
         plot (str or PathLike, optional): PNG file for histograms of the backbones' features. Defaults to None.
@@ -114,9 +118,12 @@ def diagnose_all(
     Raises:
         UserError: As :func:`diagnose`, if names are missing or given twice, or a file cannot be written.
     """
-    names = list(names or (f'{Path(file).resolve().parent.name}/{Path(file).stem}' for file in checkpoints))
+    names = list(names or default_names(checkpoints))
     if len(names) != len(checkpoints) or len(set(names)) < len(names):
         raise UserError(f'names: {", ".join(names)}: give {len(checkpoints)}, one a checkpoint, all different')
+    for key, place in (('out', out), ('plot', plot)):
+        if place is not None:
+            _check_writable(key, Path(place))
     found = {name: diagnose(file, images, num_images, seed) for name, file in zip(names, checkpoints)}
     results, console = list(found.values()), Console()
     print_table(_table('Features of the backbone', found), console)
@@ -126,6 +133,26 @@ def diagnose_all(
     if plot is not None:
         console.print(f'drawn: {similarity_chart(found, plot)}')
     return results
+
+
+def default_names(checkpoints: Sequence[PathLike]) -> List[str]:
+    """What to call checkpoints: each after its file and folder, and as many folders above it as tell them apart."""
+    paths = [tuple(os.path.splitext(os.path.abspath(file))[0].split(os.sep)) for file in checkpoints]
+    number = 2
+    while len({parts[-number:] for parts in paths}) < len(set(paths)):
+        number += 1
+    return ['/'.join(parts[-number:]) for parts in paths]
+
+
+def _check_writable(key: str, path: Path) -> None:
+    """Raise a UserError, before the work rather than after it, if a file cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    except OSError as error:
+        raise UserError(f'{key}: {path} cannot be written ({error.strerror}): choose another place') from error
 
 
 def _diagnosed(

@@ -52,7 +52,7 @@ class Decoder(BaseModule, ABC):
     def check(self, **values: int) -> None:
         """Raise a UserError unless each value is a whole number of 1 or more."""
         for key, value in values.items():
-            if not isinstance(value, int) or value < 1:
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise UserError(f'{type(self).__name__}: {key}={value!r} must be a whole number of 1 or more')
 
 

@@ -11,6 +11,7 @@ import torch
 from mmengine.config import Config
 
 from mmdclpp.apis import diagnose, diagnose_all
+from mmdclpp.apis.diagnosis.diagnose import default_names
 from mmdclpp.errors import UserError
 from mmdclpp.registry import MODELS
 from tests.core.cases import one_line
@@ -134,3 +135,32 @@ def test_names_are_one_for_each_and_all_different(checkpoint, images, tmp_path):
     for names in (['a'], ['a', 'a']):
         with pytest.raises(UserError, match='give 2, one a checkpoint, all different'):
             diagnose_all([checkpoint, other], images, names=names)
+
+
+@pytest.mark.parametrize(
+    ('files', 'names'),
+    [
+        (['a/seed0/pretrain/epoch_2.pth'], ['pretrain/epoch_2']),
+        (['a/epoch_1.pth', 'a/epoch_2.pth'], ['a/epoch_1', 'a/epoch_2']),
+        (
+            ['a/seed0/pretrain/epoch_2.pth', 'a/seed1/pretrain/epoch_2.pth'],
+            ['seed0/pretrain/epoch_2', 'seed1/pretrain/epoch_2'],
+        ),
+        (
+            ['a/seed0/pretrain/epoch_2.pth', 'b/seed0/pretrain/epoch_2.pth'],
+            ['a/seed0/pretrain/epoch_2', 'b/seed0/pretrain/epoch_2'],
+        ),
+    ],
+)
+def test_checkpoints_are_called_after_as_many_folders_as_tell_them_apart(files, names):
+    assert default_names(files) == names
+
+
+@pytest.mark.parametrize('key', ['out', 'plot'])
+@pytest.mark.parametrize('place', ['file.txt/d', 'folder'])
+def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path, key, place):
+    (tmp_path / 'file.txt').touch()
+    (tmp_path / 'folder').mkdir()
+    with pytest.raises(UserError, match=one_line(f'{key}: ', place, 'cannot be written')):
+        diagnose_all(['nowhere.pth'], 'nowhere', **{key: tmp_path / place})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['file.txt', 'folder']

@@ -1,6 +1,7 @@
 """Main effects of the factors of a grid."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -22,8 +23,9 @@ def test_levels_are_averaged_over_the_other_factors():
     assert found.residual == pytest.approx(0, abs=1e-12)
 
 
-@pytest.mark.parametrize('left_out', [[], [0], [3, 7, 8]])
-def test_the_residual_is_what_an_additive_model_leaves_of_any_part_of_the_grid(left_out):
+# In the last, a = x and b = 0 stand only together, so that they are a single parameter.
+@pytest.mark.parametrize(('left_out', 'parameters'), [([], 6), ([0], 6), ([3, 7, 8], 6), ([1, 2, 3, 4, 8], 5)], ids=str)
+def test_the_residual_is_what_an_additive_model_leaves_of_any_part_of_the_grid(left_out, parameters):
     settings = [setting for index, setting in enumerate(GRID) if index not in left_out]
     rng = np.random.default_rng(0)
     errors = rng.normal(size=len(settings))
@@ -33,7 +35,7 @@ def test_the_residual_is_what_an_additive_model_leaves_of_any_part_of_the_grid(l
     columns += [[setting['b'] == level for setting in settings] for level in range(4)]
     design = np.array(columns, dtype=float).T
     taken = design @ np.linalg.pinv(design) @ errors
-    expected = np.sqrt(np.sum((errors - taken) ** 2) / (len(settings) - 6))
+    expected = np.sqrt(np.sum((errors - taken) ** 2) / (len(settings) - parameters))
     assert main_effects(settings, figures).residual == pytest.approx(expected)
 
 
@@ -46,6 +48,16 @@ def test_without_effects_the_span_is_what_chance_gives_on_average():
             ratios.append((effect.span, effect.chance))
         spans, chances = np.array(ratios).T
         assert spans.mean() == pytest.approx(chances.mean(), rel=0.08)
+
+
+def test_chance_counts_how_many_settings_a_level_has():
+    settings = [dict(a='x')] * 9 + [dict(a='y')]
+    figures = [50.0, 52.0, 47.0, 51.0, 50.0, 49.0, 53.0, 48.0, 50.0, 55.0]
+    found = main_effects(settings, figures)
+    # The mean of x deviates by a third of the residual, that of y by all of it; the difference of two normal draws is
+    # 2 / √π standard deviations on average.
+    deviation = found.residual * math.sqrt((1 / 9 + 1) / 2)
+    assert found.effects['a'].chance == pytest.approx(deviation * 2 / math.sqrt(math.pi), rel=1e-4)
 
 
 def test_too_few_settings_leave_nothing_to_tell_chance_from():
