@@ -260,14 +260,15 @@ class _Progress:
 
     def __init__(self, runs: Sequence[Run], jobs: int, console: Console) -> None:
         self.total, self.jobs, self.console = len(runs), min(jobs, len(runs)), console
-        self.start, self.ended = time.monotonic(), []
+        self.start, self.ended = time.monotonic(), 0
 
     def __call__(self, run: Run) -> None:
-        self.ended.append(_seconds(run))
-        each = sum(self.ended) / len(self.ended)
-        left = each * (self.total - len(self.ended)) / self.jobs
-        count = f'[{len(self.ended)}/{self.total}]'
-        times = f'{clock(self.ended[-1])}, {clock(time.monotonic() - self.start)} gone, some {clock(left)} left'
+        self.ended += 1
+        gone = time.monotonic() - self.start
+        # The others that run now are half done, on average.
+        left = gone / (self.ended + (self.jobs - 1) / 2) * (self.total - self.ended)
+        count = f'[{self.ended}/{self.total}]'
+        times = f'{clock(_seconds(run))} in all; {clock(gone)} gone, some {clock(left)} left'
         self.console.print(f'{count} {run.name}: {run.error or run.status} ({times})', markup=False, highlight=False)
 
 
