@@ -7,10 +7,10 @@ from typing import Dict, Iterator, NamedTuple, Optional, Tuple
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import Tensor
 
+from mmdclpp.engine.unwrapped import unwrapped
 from mmdclpp.errors import UserError
 from mmdclpp.evaluation.diagnostics import dense_figures, global_figures
 from mmdclpp.evaluation.geometric_matches import ViewGeometry
@@ -90,10 +90,10 @@ class DiagnosticsHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Stay off if there is nothing to look at: a diagnosis never ends a run."""
-        if self.interval and not isinstance(getattr(_model(runner), 'neck', None), DenseCLPlusPlusNeck):
+        if self.interval and not isinstance(getattr(unwrapped(runner), 'neck', None), DenseCLPlusPlusNeck):
             self.interval = 0
             runner.logger.warning(
-                f'no diagnostics in this run: {type(_model(runner)).__name__} has no DenseCLPlusPlusNeck to take '
+                f'no diagnostics in this run: {type(unwrapped(runner)).__name__} has no DenseCLPlusPlusNeck to take '
                 'features from. Set default_hooks.diagnostics.interval=0 to be told no more'
             )
 
@@ -101,7 +101,7 @@ class DiagnosticsHook(Hook):
         """Listen to the neck for this iteration, if it is time."""
         self._captured = self._handle = None
         if self.interval and (runner.iter + 1) % self.interval == 0 and is_main_process():
-            self._handle = _model(runner).neck.register_forward_hook(self._capture)
+            self._handle = unwrapped(runner).neck.register_forward_hook(self._capture)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs: Optional[dict] = None) -> None:
         """Compute and log the figures, and warn."""
@@ -198,10 +198,6 @@ class DiagnosticsHook(Hook):
             self._streaks[cause] += 1
             if self._streaks[cause] == self.patience:
                 runner.logger.warning(f'iteration {runner.iter + 1}: {words}.')
-
-
-def _model(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _figures(features: _Features, grid: Tuple[int, int], geometry: Optional[ViewGeometry]) -> Dict[str, float]:

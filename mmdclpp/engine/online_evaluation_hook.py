@@ -11,11 +11,11 @@ import torch
 from mmengine.dataset import BaseDataset
 from mmengine.dist import all_gather_object, get_dist_info, is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
+from mmdclpp.engine.unwrapped import unwrapped
 from mmdclpp.errors import UserError
 from mmdclpp.evaluation.features import iterate_features
 from mmdclpp.models.backbones.features import BackboneFeatures
@@ -132,7 +132,7 @@ class OnlineEvaluationHook(Hook, ABC):
                     'two splits of one data set'
                 )
             for dataset in self.datasets.values():
-                self._extract(_unwrapped(runner), dataset, [0], num_workers=0)
+                self._extract(_with_backbone(runner), dataset, [0], num_workers=0)
         if self.at_start and runner.iter == 0:
             self._evaluate(runner, 'before training')
 
@@ -151,7 +151,7 @@ class OnlineEvaluationHook(Hook, ABC):
         return dataset
 
     def _evaluate(self, runner: Runner, when: str) -> None:
-        begin, model = time.monotonic(), _unwrapped(runner)
+        begin, model = time.monotonic(), _with_backbone(runner)
         with random_states_kept():
             train, val = (self._share(model, dataset) for dataset in self.datasets.values())
             if not is_main_process():
@@ -194,8 +194,8 @@ class OnlineEvaluationHook(Hook, ABC):
         return [Labelled(part.features.float().cpu().contiguous(), part.labels.cpu()) for part in parts]
 
 
-def _unwrapped(runner: Runner) -> nn.Module:
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+def _with_backbone(runner: Runner) -> nn.Module:
+    model = unwrapped(runner)
     if not hasattr(model, 'backbone'):
         raise UserError(f'online evaluation needs a model with a backbone, which {type(model).__name__} does not have')
     return model

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
 from mmdclpp.engine.online_evaluation_hook import random_states_kept
+from mmdclpp.engine.unwrapped import unwrapped
 from mmdclpp.errors import UserError
 from mmdclpp.evaluation.feature_batches import eval_mode
 from mmdclpp.models.backbones.features import extract_features
@@ -50,7 +50,7 @@ class ReconstructionHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Load the images."""
-        model = _unwrapped(runner)
+        model = unwrapped(runner)
         if getattr(model, 'decoder', None) is None:
             raise UserError(
                 'ReconstructionHook: the model has no decoder: set model.loss_gamma above 0, or leave the hook out'
@@ -80,16 +80,12 @@ class ReconstructionHook(Hook):
     def _log(self, runner: Runner, step: int) -> None:
         if not is_main_process():
             return
-        model = _unwrapped(runner)
+        model = unwrapped(runner)
         with eval_mode(model), torch.no_grad():
             features = extract_features(model.backbone, self._images)
             reconstructions = model.decoder(features, self._images.shape[2:])
         pictures = (_to_rgb(model.data_preprocessor, images) for images in (self._images, reconstructions))
         runner.visualizer.add_image('reconstruction', reconstruction_pairs(*pictures), step)
-
-
-def _unwrapped(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _to_rgb(data_preprocessor: nn.Module, images: torch.Tensor) -> np.ndarray:

@@ -273,13 +273,13 @@ class _Progress:
 
 
 def _outcome(setting: Setting, seed: int, run: Run) -> Outcome:
+    notes = run.notes()
     model: Dict[str, Any] = {}
     for step in ('evaluation', 'segmentation'):
-        results = read_json(run.folder / step / 'results.json') if step in run.notes() else None
+        results = read_json(run.folder / step / 'results.json') if step in notes else None
         if results is not None:
             entry = results['models'][0]
             model = {**entry, 'evaluations': {**model.get('evaluations', {}), **entry['evaluations']}}
-    diagnosed = 'similarities' in run.notes()
     return Outcome(
         setting=setting,
         seed=seed,
@@ -287,8 +287,8 @@ def _outcome(setting: Setting, seed: int, run: Run) -> Outcome:
         folder=str(run.folder),
         evaluations=model.pop('evaluations', {}),
         model=model,
-        similarities=read_json(run.folder / 'similarities.json') if diagnosed else None,
-        commit=run.notes().get('pretrain', {}).get('commit', ''),
+        similarities=read_json(run.folder / 'similarities.json') if 'similarities' in notes else None,
+        commit=notes.get('pretrain', {}).get('commit', ''),
         seconds=_seconds(run),
         error=run.error,
         config=run.config,
