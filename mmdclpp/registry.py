@@ -3,12 +3,14 @@
 A config with ``default_scope = 'mmdclpp'`` therefore names our parts and
 mmpretrain's alike without a prefix. mmengine imports this module when it
 first meets the scope, so torchvision is healed here, before anything that
-needs it.
+needs it, and mmpretrain before its models are imported.
 """
 
+from mmdclpp.utils.mmpretrain_heal import heal_mmpretrain
 from mmdclpp.utils.torchvision_heal import heal_torchvision
 
 heal_torchvision()
+heal_mmpretrain()
 
 from mmengine.registry import Registry  # noqa: E402
 from mmpretrain import registry as parent  # noqa: E402

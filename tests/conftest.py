@@ -12,9 +12,7 @@ import pytest
 from mmengine.registry import DefaultScope
 from PIL import Image
 
-from mmdclpp.utils.torchvision_heal import heal_torchvision
-
-heal_torchvision()  # before any test module imports mmpretrain, mmseg or timm
+import mmdclpp.registry  # noqa: F401  heals what test modules import: torchvision, mmpretrain
 
 REPO = Path(__file__).resolve().parents[1]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmdclpp.apis._tables import MISSING, Cell, Table, print_table
 from mmdclpp.apis.diagnosis.views import compute_views
-from mmdclpp.apis.evaluation.source import read_sources
+from mmdclpp.apis.sources.read_sources import read_sources
 from mmdclpp.errors import UserError
 from mmdclpp.evaluation.diagnostics import dense_figures, global_figures
 from mmdclpp.evaluation.geometric_matches import ViewGeometry

@@ -13,8 +13,8 @@ from mmengine.runner import set_random_seed
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from mmdclpp.apis.evaluation.from_config import config_of
-from mmdclpp.apis.evaluation.model_source import ModelSource, read_checkpoint
+from mmdclpp.apis.sources.from_config import config_of
+from mmdclpp.apis.sources.model_source import ModelSource, read_checkpoint
 from mmdclpp.engine.online_evaluation_hook import random_states_kept
 from mmdclpp.errors import UserError
 from mmdclpp.evaluation.geometric_matches import ViewGeometry

@@ -7,7 +7,7 @@ from typing import Any, Dict, Optional
 from torch import nn
 
 from mmdclpp.apis.evaluation.data import DataSource
-from mmdclpp.apis.evaluation.model_source import ModelSource
+from mmdclpp.apis.sources.model_source import ModelSource
 from mmdclpp.errors import UserError
 
 

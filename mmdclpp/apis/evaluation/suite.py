@@ -22,10 +22,10 @@ from mmdclpp.apis.evaluation.by_runner import (
 )
 from mmdclpp.apis.evaluation.data import BUILT_IN, DataSource, find_data, missing_data
 from mmdclpp.apis.evaluation.job import Job, NotApplicable, Options
-from mmdclpp.apis.evaluation.model_source import ModelSource, config_hash, write_backbone
 from mmdclpp.apis.evaluation.on_features import knn_on_features, linear_on_features
 from mmdclpp.apis.evaluation.report import print_report, write_report
-from mmdclpp.apis.evaluation.source import read_sources
+from mmdclpp.apis.sources.model_source import ModelSource, config_hash, write_backbone
+from mmdclpp.apis.sources.read_sources import read_sources
 from mmdclpp.errors import UserError
 from mmdclpp.models.backbones.features import patch_size
 from mmdclpp.utils.files import write_whole

@@ -11,8 +11,8 @@ from mmengine.registry import DefaultScope
 from rich.console import Console
 
 from mmdclpp.apis._runner import shipped_config
-from mmdclpp.apis.evaluation.model_source import config_hash
 from mmdclpp.apis.evaluation.suite import plan_suite
+from mmdclpp.apis.sources.model_source import config_hash
 from mmdclpp.apis.studies.budgets import BUDGETS, Budget
 from mmdclpp.apis.studies.definitions import STUDIES, Setting, Study
 from mmdclpp.apis.studies.local import LocalExecutor, terminable

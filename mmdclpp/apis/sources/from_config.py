@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmpretrain.models import MAEViT, MoCoV3ViT, VisionTransformer
 from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
 
-from mmdclpp.apis.evaluation.model_source import ModelSource, config_hash, without_weights
+from mmdclpp.apis.sources.model_source import ModelSource, config_hash, without_weights
 from mmdclpp.errors import UserError
 from mmdclpp.models.backbones.features import AGGREGATES
 from mmdclpp.registry import MODELS

@@ -5,8 +5,8 @@ import torch
 from mmengine.config import Config
 from mmpretrain.models import MAEViT, MoCoV3ViT
 
-from mmdclpp.apis.evaluation.from_config import source_from_config
-from mmdclpp.apis.evaluation.source import read_sources
+from mmdclpp.apis.sources.from_config import source_from_config
+from mmdclpp.apis.sources.read_sources import read_sources
 from mmdclpp.errors import UserError
 from mmdclpp.models.backbones.features import extract_features
 from mmdclpp.registry import MODELS

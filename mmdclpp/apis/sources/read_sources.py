@@ -10,8 +10,8 @@ import torch
 from mmpretrain.apis.model import ModelHub
 
 from mmdclpp.apis._runner import load_config, require_checkpoint
-from mmdclpp.apis.evaluation.from_config import config_of, source_from_config
-from mmdclpp.apis.evaluation.model_source import ModelSource, config_hash, read_checkpoint, without_weights
+from mmdclpp.apis.sources.from_config import config_of, source_from_config
+from mmdclpp.apis.sources.model_source import ModelSource, config_hash, read_checkpoint, without_weights
 from mmdclpp.errors import UserError
 from mmdclpp.models.backbones.features import check_aggregate
 

@@ -1,0 +1,1 @@
+"""Pretrained models: what a checkpoint, or the name of a published model, says of itself."""
