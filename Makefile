@@ -9,10 +9,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # An environment once made keeps its Python, until another is asked for.
 PYTHON ?= $(shell test -f '$(STAMP)' && '$(BIN)/python' -c '' 2>/dev/null && echo '$(BIN)/python' || echo python3)
-INPUTS := requirements.txt requirements/test.txt requirements/slurm.txt requirements/install.sh setup.py pyproject.toml
+INPUTS := requirements.txt $(sort $(wildcard requirements/*.txt)) requirements/install.sh setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo study test lint check-env ops clean
+.PHONY: help setup demo study test lint docs wheel check-env ops clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
@@ -46,6 +46,13 @@ test: setup ## run the tests; ARGS goes to pytest
 
 lint: setup ## check style and formatting
 	@'$(BIN)/python' -m ruff check . && '$(BIN)/python' -m ruff format --check .
+
+docs: setup ## build the documentation site, build/docs/index.html; warnings are errors
+	@'$(BIN)/python' -m sphinx -W --keep-going -q -b html docs build/docs
+
+wheel: setup ## build dist/mmdclpp-VERSION-py3-none-any.whl
+	@rm -rf build/lib  # else what was deleted since the last time gets in
+	@'$(BIN)/python' -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 check-env: setup ## print versions, find broken or mixed installations
 	@'$(BIN)/python' tools/check_env.py

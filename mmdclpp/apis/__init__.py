@@ -1,16 +1,42 @@
-"""What a Python user calls. Light to import: mmengine loads with the first function asked for."""
+"""What a Python user calls. Light to import: mmengine loads with the first name asked for."""
 
 from importlib import import_module
 
-__all__ = ['demo', 'diagnose', 'diagnose_all', 'evaluate', 'study', 'test', 'train']
+__all__ = [
+    'ExtractedFeatures',
+    'ImageMatches',
+    'PretrainedBackbone',
+    'demo',
+    'diagnose',
+    'diagnose_all',
+    'estimate',
+    'evaluate',
+    'export',
+    'extract',
+    'load_backbone',
+    'match',
+    'study',
+    'test',
+    'train',
+    'visualize',
+]
 _MODULES = {
     'train': '.training',
     'test': '.testing',
     'demo': '.demonstration',
     'diagnose': '.diagnosis.diagnose',
     'diagnose_all': '.diagnosis.diagnose',
+    'estimate': '.estimating.estimate',
     'evaluate': '.evaluation.suite',
+    'ExtractedFeatures': '.embedding',
+    'ImageMatches': '.embedding',
+    'PretrainedBackbone': '.embedding',
+    'export': '.exporting.export',
+    'extract': '.embedding',
+    'load_backbone': '.embedding',
+    'match': '.embedding',
     'study': '.studies.study',
+    'visualize': '.visualizing.visualize',
 }
 
 

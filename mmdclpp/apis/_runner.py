@@ -5,6 +5,7 @@ import difflib
 import inspect
 import itertools
 import os
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any, Dict, Iterable, Optional, Union
@@ -18,8 +19,10 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 import mmdclpp.registry  # noqa: F401  heals torchvision; makes the scope known to configs of another scope
+from mmdclpp.apis._tuned_runner import Tuned
 from mmdclpp.errors import UserError
 from mmdclpp.utils.paths import config_path
+from mmdclpp.utils.safetensors_file import is_safetensors, is_whole_safetensors
 
 _RUN_NUMBERS = itertools.count()
 ConfigLike = Union[str, Path, Config]
@@ -39,6 +42,8 @@ _RUNNER_KEYS = (
 def load_config(config: ConfigLike, cfg_options: Optional[Dict[str, Any]] = None) -> Config:
     """Read a config and override some of its keys.
 
+    The modules of its ``custom_imports`` may lie beside it.
+
     Args:
         config (str, Path or Config): A config file, or a loaded config, which is not changed.
         cfg_options (dict, optional): New values by dotted key, ``{'optim_wrapper.optimizer.lr': 0.1}``.
@@ -55,6 +60,9 @@ def load_config(config: ConfigLike, cfg_options: Optional[Dict[str, Any]] = None
     elif not Path(config).is_file():
         raise UserError(f'config {config} does not exist: check the path of the config file')
     else:
+        folder = str(Path(config).resolve().parent)
+        if folder not in sys.path:
+            sys.path.append(folder)  # last, so that no module there takes the place of an installed one
         try:
             cfg = Config.fromfile(config)
         except Exception as error:  # the file is the user's program: whatever it raises is theirs to mend
@@ -139,6 +147,8 @@ def require_checkpoint(checkpoint: str, argument: str) -> str:
 
 def is_whole(checkpoint: str) -> bool:
     """Whether a file is a checkpoint that was written to its end."""
+    if is_safetensors(checkpoint):
+        return is_whole_safetensors(checkpoint)
     with open(checkpoint, 'rb') as file:
         start = file.read(2)
     # torch.save writes a zip archive, whose index stands last; before torch 1.6 it wrote a bare pickle.
@@ -231,6 +241,5 @@ def build_runner(cfg: Config, launcher: str = 'none') -> Runner:
     runner_class = RUNNERS.get(name)
     if runner_class is None:
         raise UserError(f'runner_type={name!r} names no runner: correct it or list its module in custom_imports')
-    if cpu:
-        runner_class = type(runner_class.__name__, (WithoutAccelerator, runner_class), {})
-    return runner_class.from_cfg(cfg)
+    mixins = (WithoutAccelerator, Tuned) if cpu else (Tuned,)
+    return type(runner_class.__name__, (*mixins, runner_class), {}).from_cfg(cfg)

@@ -18,23 +18,45 @@ from mmdclpp.apis._runner import (
     set_dataloaders,
     set_work_dir,
 )
+from mmdclpp.apis._train_options import (
+    set_accumulation,
+    set_amp,
+    set_compile,
+    set_ema,
+    set_grad_checkpointing,
+    set_tensorboard,
+    set_wandb,
+)
+from mmdclpp.apis.own_images.prepare import prepare
+from mmdclpp.engine.progress_hook import ProgressHook
 from mmdclpp.errors import UserError
+from mmdclpp.utils.files import PathLike
 
 
 def train(
     config: ConfigLike,
     work_dir: Optional[str] = None,
     resume: Union[bool, str] = False,
-    amp: bool = False,
+    amp: Union[bool, str] = False,
     validate: bool = True,
     auto_scale_lr: bool = False,
+    accumulate: Optional[int] = None,
+    compile: bool = False,
+    grad_checkpointing: bool = False,
+    ema: Union[bool, float] = False,
+    tensorboard: bool = False,
+    wandb: Union[bool, str] = False,
     pin_memory: bool = True,
     persistent_workers: bool = True,
     seed: Optional[int] = None,
     deterministic: bool = False,
     cfg_options: Optional[Dict[str, Any]] = None,
     launcher: str = 'none',
-) -> Runner:
+    progress_bar: bool = False,
+    data: Optional[PathLike] = None,
+    init: Optional[str] = None,
+    dry_run: bool = False,
+) -> Optional[Runner]:
     """Train the model of a config: pretraining, probing or, with a config of mmseg's scope, segmentation.
 
     The arguments have precedence over ``cfg_options``, and these over the config.
@@ -45,23 +67,47 @@ def train(
             or else ``work_dirs/<folder>/<name>`` of the config.
         resume (bool or str): True continues from the last checkpoint in ``work_dir``, or starts anew if there
             is none; a path continues from that checkpoint. Defaults to False.
-        amp (bool): Whether to train in mixed precision. Defaults to False.
+        amp (bool or str): Whether to train in mixed precision: True, or its type, ``'fp16'`` or ``'bf16'``. Defaults
+            to False.
         validate (bool): Whether to evaluate during training. Defaults to True.
-        auto_scale_lr (bool): Whether to scale the learning rate by the global batch size over the config's
-            ``auto_scale_lr.base_batch_size``. Defaults to False.
+        auto_scale_lr (bool): Whether to scale the learning rate by the images of an update (batch size times processes
+            times ``accumulate``) over the config's ``auto_scale_lr.base_batch_size``. Defaults to False.
+        accumulate (int, optional): Batches of which the mean gradient makes one update. Each is contrasted within
+            itself: accumulation adds no negatives. Defaults to None, the config's, which is 1 unless it says otherwise.
+        compile (bool): Whether to compile backbone and neck with ``torch.compile``. Defaults to False.
+        grad_checkpointing (bool): Whether to compute the activations of the backbone's blocks twice, and not to keep
+            them. Defaults to False.
+        ema (bool or float): Whether to average the weights exponentially, for checkpoints and evaluations: True, or the
+            share of the new weights at each update. Defaults to False.
+        tensorboard (bool): Whether to log to TensorBoard too. Defaults to False.
+        wandb (bool or str): Whether to log to Weights & Biases too: True, or the name of a project. Defaults to False.
         pin_memory (bool): Whether to pin batches in memory, where there is a GPU. Defaults to True.
         persistent_workers (bool): Whether data workers outlive an epoch. Defaults to True.
         seed (int, optional): The seed of every random draw. Defaults to None, the config's.
         deterministic (bool): Whether to use deterministic algorithms only. Defaults to False.
         cfg_options (dict, optional): New values by dotted key. Defaults to None.
         launcher (str): ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``. Defaults to ``'none'``.
+        progress_bar (bool): Whether to show a bar below the log lines, in a terminal. Defaults to False.
+        data (str or PathLike, optional): Your own images, for a pretraining config: a folder, a text file of paths,
+            or COCO-style JSON. They are surveyed, and what ``cfg_options`` leave open of batch, learning rate, crops,
+            epochs and workers is chosen for them (docs/own-images.md). Defaults to None, the config's images.
+        init (str, optional): Weights to begin with: ``timm:NAME``, ``mmpretrain:NAME``, either with ``=FILE``, or a
+            checkpoint; the backbone becomes theirs. Defaults to None, random weights.
+        dry_run (bool): Whether only to survey ``data`` and print the settings. Defaults to False.
 
     Returns:
-        Runner: mmengine's runner after training; ``runner.model`` is trained, ``runner.work_dir`` has the files.
+        Runner: mmengine's runner after training; ``runner.model`` is trained, ``runner.work_dir`` has the files. None
+        of a dry run.
 
     Raises:
         UserError: If the config, an option or a checkpoint cannot be used.
     """
+    if data is not None or init is not None or dry_run:
+        options = {**(cfg_options or {}), **({'auto_scale_lr.enable': True} if auto_scale_lr else {})}
+        config = prepare(config, data, init, work_dir, options, launcher, bool(resume), dry_run)
+        cfg_options = None  # which it has by now
+        if dry_run:
+            return None
     cfg = load_config(config, cfg_options)
     require_keys(cfg, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'), 'trained')
     set_work_dir(cfg, work_dir)
@@ -69,7 +115,19 @@ def train(
     if not validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if amp:
-        _set_amp(cfg)
+        set_amp(cfg, amp)
+    if accumulate is not None:
+        set_accumulation(cfg, accumulate)
+    if compile:
+        set_compile(cfg)
+    if grad_checkpointing:
+        set_grad_checkpointing(cfg)
+    if ema is not False:
+        set_ema(cfg, ema)
+    if tensorboard:
+        set_tensorboard(cfg)
+    if wandb:
+        set_wandb(cfg, wandb)
     if auto_scale_lr:
         require_keys(cfg.get('auto_scale_lr') or Config(), ['base_batch_size'], 'trained with auto_scale_lr')
         cfg.auto_scale_lr.enable = True
@@ -89,16 +147,14 @@ def train(
             f'train_dataloader: {images} images make no batch of batch_size={batch} on each process: lower '
             'train_dataloader.batch_size'
         )
-    runner.train()
+    bar = ProgressHook(lines=False)
+    if progress_bar and not any(isinstance(hook, ProgressHook) for hook in runner.hooks):
+        runner.register_hook(bar)
+    try:
+        runner.train()
+    finally:
+        bar.close()
     return runner
-
-
-def _set_amp(cfg: Config) -> None:
-    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
-    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
-        raise UserError(f'amp: optim_wrapper.type={kind!r} has no mixed precision: use OptimWrapper or leave amp out')
-    cfg.optim_wrapper.type = 'AmpOptimWrapper'
-    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
 
 def _set_resume(cfg: Config, resume: Union[bool, str]) -> bool:

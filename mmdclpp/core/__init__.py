@@ -7,7 +7,7 @@ from .guided_scores import guided_scores
 from .info_nce import InfoNCE, NegativeGroup, info_nce
 from .layout import ViewLayout, siblings
 from .losses import dense_loss, global_loss
-from .matching import match_positions
+from .matching import Matches, match_positions, mutual_matches
 from .negatives import (
     AllNegatives,
     CrossViewNegatives,
@@ -26,6 +26,7 @@ __all__ = [
     'GlobalNegatives',
     'GuidedNegatives',
     'InfoNCE',
+    'Matches',
     'NegativeGroup',
     'NegativeSampler',
     'RandomNegatives',
@@ -37,6 +38,7 @@ __all__ = [
     'info_nce',
     'match_positions',
     'mean_over_processes',
+    'mutual_matches',
     'reconstruction_loss',
     'siblings',
 ]

@@ -1,14 +1,19 @@
 """Load an image, or name the file that cannot be loaded."""
 
+import logging
 from typing import Optional
 
 import cv2
 import mmcv
+import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine import fileio
+from mmengine.logging import print_log
 
 from mmdclpp.errors import UserError
 from mmdclpp.registry import TRANSFORMS
+
+from .decode_image import decode_image, is_cut_off
 
 
 @TRANSFORMS.register_module()
@@ -16,7 +21,8 @@ class LoadImage(BaseTransform):
     """Read and decode ``results['img_path']``.
 
     Like mmcv's ``LoadImageFromFile``, but a missing, broken or truncated file gives one line that names it, where
-    decoders otherwise fail obscurely or, for truncated JPEGs, fill the rest with grey.
+    decoders otherwise fail obscurely or, for truncated JPEGs, fill the rest with grey; and with the default arguments
+    whatever OpenCV or Pillow reads is loaded, as :func:`~mmdclpp.datasets.decode_image.decode_image` says.
 
     Adds ``img``, uint8 of shape ``(H, W, 3)`` (BGR), ``img_shape`` and ``ori_shape``, both ``(H, W)``.
 
@@ -24,19 +30,38 @@ class LoadImage(BaseTransform):
         color_type (str): How to decode, a flag of :func:`mmcv.imfrombytes`. Defaults to ``'color'``.
         imdecode_backend (str): What decodes, a backend of :func:`mmcv.imfrombytes`. Defaults to ``'cv2'``.
         backend_args (dict, optional): Arguments of mmengine's file backend. Defaults to None, which chooses by path.
+        skip_broken (bool): Whether an image that cannot be loaded is told in the log, and mmengine's data sets draw
+            another in its place, where otherwise it ends the run. Defaults to False.
 
     Raises:
-        UserError: If the file is missing, unreadable or cut off.
+        UserError: If the file is missing, unreadable or cut off, unless ``skip_broken``.
     """
 
-    def __init__(self, color_type: str = 'color', imdecode_backend: str = 'cv2', backend_args: Optional[dict] = None):
+    def __init__(
+        self,
+        color_type: str = 'color',
+        imdecode_backend: str = 'cv2',
+        backend_args: Optional[dict] = None,
+        skip_broken: bool = False,
+    ):
         self.color_type = color_type
         self.imdecode_backend = imdecode_backend
         self.backend_args = backend_args
+        self.skip_broken = skip_broken
 
-    def transform(self, results: dict) -> dict:
-        """Load the image of a sample."""
-        path = results['img_path']
+    def transform(self, results: dict) -> Optional[dict]:
+        """Load the image of a sample; None says that it cannot be."""
+        try:
+            image = self._load(results['img_path'])
+        except UserError as error:
+            if not self.skip_broken:
+                raise
+            print_log(f'{error}. Another image takes its place.', logger='current', level=logging.WARNING)
+            return None
+        results.update(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
+        return results
+
+    def _load(self, path: str) -> np.ndarray:
         try:
             data = fileio.get(path, backend_args=self.backend_args)
         except OSError as error:
@@ -45,9 +70,7 @@ class LoadImage(BaseTransform):
                 'data_root and data_prefix'
             ) from None
         try:
-            image = (
-                None if _is_cut_off(data) else mmcv.imfrombytes(data, self.color_type, backend=self.imdecode_backend)
-            )
+            image = self._decode(data)
         except (OSError, cv2.error):
             image = None
         if image is None:
@@ -55,21 +78,16 @@ class LoadImage(BaseTransform):
                 f'cannot decode image {path} (broken or cut off, {len(data)} bytes): restore the file or '
                 'take it out of the data set'
             )
-        results.update(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
-        return results
+        return image
+
+    def _decode(self, data: bytes) -> Optional[np.ndarray]:
+        if (self.color_type, self.imdecode_backend) == ('color', 'cv2'):
+            return decode_image(data)
+        return None if is_cut_off(data) else mmcv.imfrombytes(data, self.color_type, backend=self.imdecode_backend)
 
     def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(color_type={self.color_type!r}, '
-            f'imdecode_backend={self.imdecode_backend!r}, backend_args={self.backend_args})'
+            f'imdecode_backend={self.imdecode_backend!r}, backend_args={self.backend_args}, '
+            f'skip_broken={self.skip_broken})'
         )
-
-
-def _is_cut_off(data: bytes) -> bool:
-    """Whether a JPEG or PNG lacks its end marker; within JPEG's coded data (after its last start of scan) the
-    marker cannot occur by chance."""
-    if data.startswith(b'\xff\xd8'):
-        return data.rfind(b'\xff\xd9') < data.rfind(b'\xff\xda')
-    if data.startswith(b'\x89PNG'):
-        return b'IEND' not in data[-64:]
-    return not data

@@ -1,7 +1,7 @@
 """Images without labels, for pretraining."""
 
 import os
-from typing import List, Sequence, Union
+from typing import List, Optional, Sequence, Union
 
 from mmengine.fileio import join_path
 from mmpretrain.datasets import BaseDataset
@@ -10,8 +10,7 @@ from mmdclpp.errors import UserError
 from mmdclpp.registry import DATASETS
 
 from .coco_json import check_first_image, column, load_coco
-
-_EXTENSIONS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.tif', '.tiff', '.webp')
+from .decode_image import IMAGE_EXTENSIONS
 
 
 @DATASETS.register_module()
@@ -27,6 +26,8 @@ class UnlabelledImages(BaseDataset):
         data_prefix (str | dict): Folder of the images, or ``dict(img_path=folder)``. Defaults to ''.
         exclude (Sequence[str]): Names, without folder and extension, of images to leave out: those on which the
             pretrained model is to be evaluated. Defaults to ().
+        exclude_file (str, optional): Text file of images to leave out, one path a line, relative to ``data_prefix``
+            as :meth:`relative_path` gives it; what follows a tab is a remark. Defaults to None.
         kwargs: Further arguments of :class:`mmpretrain.datasets.BaseDataset`, such as ``pipeline``.
 
     Raises:
@@ -39,9 +40,11 @@ class UnlabelledImages(BaseDataset):
         ann_file: str = '',
         data_prefix: Union[str, dict] = '',
         exclude: Sequence[str] = (),
+        exclude_file: Optional[str] = None,
         **kwargs,
     ):
         self.exclude = frozenset(exclude)
+        self.exclude_file = exclude_file
         super().__init__(ann_file, data_root=os.path.expanduser(data_root), data_prefix=data_prefix, **kwargs)
 
     def load_data_list(self) -> List[dict]:
@@ -70,15 +73,20 @@ class UnlabelledImages(BaseDataset):
                 f'exclude: no image of {self.ann_file or self.img_prefix} is named {unknown[0]!r}: correct the name '
                 '(without folder and extension) or take it out'
             )
-        return [path for path, name in zip(paths, names) if name not in self.exclude]
+        kept = [path for path, name in zip(paths, names) if name not in self.exclude]
+        if self.exclude_file is None:
+            return kept
+        left_out = {line.partition('\t')[0] for line in _lines(self.exclude_file, 'exclude_file')}
+        return [path for path in kept if self.relative_path(path) not in left_out]
+
+    def relative_path(self, path: str) -> str:
+        """The path of an image relative to ``data_prefix``; as it is, if it lies elsewhere."""
+        return path.removeprefix(os.path.join(self.img_prefix, ''))
 
     def _listed(self):
         if self.ann_file.endswith('.json'):
             return column(self.ann_file, load_coco(self.ann_file, ('images',)), 'images', 'file_name')
-        if not os.path.isfile(self.ann_file):
-            raise UserError(f'ann_file: {self.ann_file} does not exist: check data_root and ann_file')
-        with open(self.ann_file, encoding='utf-8') as file:
-            names = [line.strip() for line in file if line.strip()]
+        names = [line.strip() for line in _lines(self.ann_file, 'ann_file') if line.strip()]
         if not names:
             raise UserError(f'ann_file: {self.ann_file} lists no image: write one path a line')
         return names
@@ -93,11 +101,18 @@ class UnlabelledImages(BaseDataset):
             os.path.join(folder, name)
             for folder, _, names in os.walk(self.img_prefix, followlinks=True)
             for name in names
-            if name.lower().endswith(_EXTENSIONS)
+            if name.lower().endswith(IMAGE_EXTENSIONS)
         ]
         if not paths:
             raise UserError(
-                f'data_root: no image ({" ".join(_EXTENSIONS)}) below {self.img_prefix}: check data_root '
+                f'data_root: no image ({" ".join(IMAGE_EXTENSIONS)}) below {self.img_prefix}: check data_root '
                 'and data_prefix'
             )
         return sorted(paths)
+
+
+def _lines(file, argument):
+    if not os.path.isfile(file):
+        raise UserError(f'{argument}: {file} does not exist: check data_root and {argument}')
+    with open(file, encoding='utf-8') as lines:
+        return lines.read().splitlines()

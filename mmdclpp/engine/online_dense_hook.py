@@ -17,7 +17,7 @@ from mmdclpp.registry import HOOKS
 class OnlineDenseHook(OnlineEvaluationHook):
     """Classify the positions of a backbone linearly, by a data set with masks.
 
-    Logs ``dense_accuracy`` and ``dense_mIoU`` over positions, in percent; :mod:`mmdclpp.evaluation.dense_probe` says
+    Logs ``dense_accuracy`` and ``dense_mIoU`` over positions, in percent; ``mmdclpp.evaluation.dense_probe`` says
     how positions get their labels. They compare checkpoints of one run, and runs with as many positions; they are no
     mIoU of pixels.
 

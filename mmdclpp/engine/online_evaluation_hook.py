@@ -1,10 +1,8 @@
 """Evaluate a backbone while it is being pretrained, without any effect on its training."""
 
-import random
 import time
 from abc import ABC, abstractmethod
-from contextlib import contextmanager
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 import torch
@@ -15,11 +13,12 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-from mmdclpp.engine.unwrapped import unwrapped
+from mmdclpp.engine.unwrapped import evaluated
 from mmdclpp.errors import UserError
 from mmdclpp.evaluation.features import iterate_features
 from mmdclpp.models.backbones.features import BackboneFeatures
 from mmdclpp.registry import DATASETS
+from mmdclpp.utils.random_states import random_states_kept
 
 
 class Labelled(NamedTuple):
@@ -38,7 +37,8 @@ class OnlineEvaluationHook(Hook, ABC):
     """Fit something to the features of labelled images, measure it on others, and log the figures.
 
     This happens after every ``interval`` epochs and after the last, when the checkpoint is written. The features are
-    the current backbone's, in eval mode, detached, of images that the model's own data preprocessor normalised.
+    the current backbone's (with an ``EMAHook`` the averaged one's, which the checkpoint holds), in eval mode, detached,
+    of images that the model's own data preprocessor normalised.
     Training goes on as if nothing had been: no gradient, batch statistic, mode or random state changes.
 
     All visualisation backends get the figures as ``{prefix}/...``, at the iteration as step, and with them what they
@@ -195,20 +195,7 @@ class OnlineEvaluationHook(Hook, ABC):
 
 
 def _with_backbone(runner: Runner) -> nn.Module:
-    model = unwrapped(runner)
+    model = evaluated(runner)
     if not hasattr(model, 'backbone'):
         raise UserError(f'online evaluation needs a model with a backbone, which {type(model).__name__} does not have')
     return model
-
-
-@contextmanager
-def random_states_kept() -> Iterator[None]:
-    """Set the random states of Python, NumPy and PyTorch (CPU and current GPU) back at the end."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    try:
-        with torch.random.fork_rng(devices):
-            yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)

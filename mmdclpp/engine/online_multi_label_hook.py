@@ -24,8 +24,8 @@ class OnlineMultiLabelHook(OnlineEvaluationHook):
     """Classify images by the backbone's aggregated features: linearly, and by their nearest neighbours.
 
     Logs ``linear_mAP`` and ``knn_mAP``, in percent, of the same features, extracted once. The classifiers are
-    :func:`~mmdclpp.evaluation.linear_fit.fit_linear`, with one learning rate and without weight decay, so that a
-    figure does not jump because another rate was chosen, and :func:`~mmdclpp.evaluation.knn.knn_scores`.
+    :func:`~mmdclpp.evaluation.fit_linear`, with one learning rate and without weight decay, so that a
+    figure does not jump because another rate was chosen, and :func:`~mmdclpp.evaluation.knn_scores`.
 
     The data sets are multi-label, such as :class:`~mmdclpp.datasets.coco_multi_label.CocoMultiLabel`, with a
     pipeline that ends in ``PackInputs``.

@@ -10,12 +10,12 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from mmdclpp.engine.online_evaluation_hook import random_states_kept
 from mmdclpp.engine.unwrapped import unwrapped
 from mmdclpp.errors import UserError
 from mmdclpp.evaluation.feature_batches import eval_mode
 from mmdclpp.models.backbones.features import extract_features
 from mmdclpp.registry import HOOKS
+from mmdclpp.utils.random_states import random_states_kept
 from mmdclpp.visualization.inputs import to_rgb
 from mmdclpp.visualization.reconstructions import reconstruction_pairs
 

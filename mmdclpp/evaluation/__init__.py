@@ -1,4 +1,4 @@
-"""Metrics. :mod:`mmdclpp.evaluation.multi_label` has them as pure functions."""
+"""Metrics: features and their diagnostics, linear fits, k-NN, multi-label figures. Pure functions but for one."""
 
 import mmdclpp.registry  # noqa: F401  first: it heals torchvision, which mmpretrain imports
 

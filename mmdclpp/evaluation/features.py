@@ -81,7 +81,7 @@ def extract_image_features(
 
     Raises:
         UserError: If the data set is empty, an image cannot be read or has another shape, or features cannot be
-            kept: no fingerprint, a folder that cannot be written, or what :func:`describe_features` refuses.
+            kept: no fingerprint, a folder that cannot be written, or what ``describe_features`` refuses.
     """
     number = len(dataset)
     if number == 0:

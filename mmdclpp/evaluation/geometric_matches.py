@@ -59,7 +59,7 @@ def geometric_matches(matches: Tensor, geometry: ViewGeometry, grid: Tuple[int, 
 
     Args:
         matches (Tensor): Index of each position's match in the sibling view, as from
-            :func:`~mmdclpp.core.matching.match_positions`, shape ``(2·B, K)``.
+            :func:`~mmdclpp.core.match_positions`, shape ``(2·B, K)``.
         geometry (ViewGeometry): Of the same views.
         grid (Tuple[int, int]): Rows and columns of the positions, which are in row-major order.
 

@@ -34,7 +34,7 @@ def knn_scores(
         k (int): How many neighbours vote. Defaults to 20, or all training images if they are fewer.
         temperature (float): Defaults to 0.07, DINO's.
         memory_budget (float, optional): MiB that similarities may take at a time. Defaults to None, as in
-            :mod:`mmdclpp.core.memory`.
+            ``mmdclpp.core.memory``.
 
     Returns:
         Tensor: Shape ``(M, C)``, float32 in [0, 1]; 0 where no neighbour has a vote.

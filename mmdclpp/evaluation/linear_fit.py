@@ -55,7 +55,7 @@ def fit_linear(
 ) -> LinearFit:
     """Train a linear multi-label classifier on fixed features and score the test images.
 
-    :func:`~mmdclpp.evaluation.linear_classifiers.train_linear_classifiers` says how it trains. All points of the
+    ``train_linear_classifiers`` says how it trains. All points of the
     grid train together on all but a held-out part of the training images; the one with the highest mAP on that part
     then trains on all of them. The test images decide nothing. A grid of a single point needs no held-out part. If no
     class has a positive image there, a warning says so and the middle of the grid is taken; another warning says when

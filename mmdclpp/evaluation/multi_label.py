@@ -41,7 +41,7 @@ def multi_label_figures(
             precision too. Defaults to None.
         protocol (str): Which average precision. Defaults to 'coco'.
 
-            - ``'coco'``: :func:`average_precision`, as usual for COCO's 80 classes.
+            - ``'coco'``: ``average_precision``, as usual for COCO's 80 classes.
             - ``'voc'``: VOC2007's, over eleven points, and beside it the area that VOC takes since 2010.
 
     Returns:
@@ -49,7 +49,7 @@ def multi_label_figures(
 
         - ``mAP``: average precision, mean over the classes that have a positive image; NaN if no class has one.
         - ``mAP_area``: with ``protocol='voc'``, the same of the area.
-        - ``CP CR CF1 macro_F1 OP OR OF1``: :func:`precision_recall_f1` at the threshold, and of the ``topk`` classes,
+        - ``CP CR CF1 macro_F1 OP OR OF1``: ``precision_recall_f1`` at the threshold, and of the ``topk`` classes,
           ending in ``_top{topk}``.
         - ``AP_{class}``: with ``classes``; what ``mAP`` is the mean of.
 

@@ -20,7 +20,7 @@ class MultiLabelMetrics(BaseMetric):
     ``gt_label``; the scores its ``pred_score``. The keys are ``multi-label/mAP``,
     and ``CP CR CF1 macro_F1 OP OR OF1`` at the threshold and, ending in
     ``_top{k}``, at top-k; with ``protocol='voc'`` also ``mAP_area``.
-    :func:`mmdclpp.evaluation.multi_label.multi_label_figures` defines them.
+    :func:`~mmdclpp.evaluation.multi_label_figures` defines them.
 
     Args:
         threshold (float): A class is predicted from this score on. Defaults to 0.5.

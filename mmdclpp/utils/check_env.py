@@ -7,20 +7,12 @@ import importlib
 import importlib.util
 import platform
 from importlib import metadata
-from typing import Dict, List, Mapping, NamedTuple, Optional
+from pathlib import Path
+from typing import Dict, List, Mapping, NamedTuple
 
-# The versions that requirements.txt pins for every Python; its test compares the two.
-TESTED = {
-    'torch': '2.13.0',
-    'torchvision': '0.28.0',
-    'timm': '1.0.31',
-    'onedl-mmengine': '0.10.12',
-    'onedl-mmcv': '2.3.6',
-    'onedl-mmpretrain': '1.3.6',
-    'onedl-mmsegmentation': '1.4.2',
-    'onedl-mmdetection': '3.5.1',
-    'opencv-python-headless': '4.10.0.84',
-}
+from mmdclpp.utils.mmpretrain_heal import NEWEST as NEWEST_TRANSFORMERS
+from mmdclpp.utils.versions import PYTHON, SUPPORTED
+
 # Every distribution that installs a module of OpenMMLab; those of the maintained set come first.
 PROVIDERS = {
     'mmengine': ('onedl-mmengine', 'mmengine', 'mmengine-lite'),
@@ -30,14 +22,16 @@ PROVIDERS = {
     'mmdet': ('onedl-mmdetection', 'mmdet'),
 }
 MODULES = ('torch', 'torchvision', 'timm', 'mmengine', 'mmcv', 'mmpretrain', 'mmseg', 'cv2', 'numpy', 'matplotlib')
-INSTALL = 'bash requirements/install.sh'
+# A wheel brings no requirements files.
+IN_CHECKOUT = Path(__file__).resolve().parents[2].joinpath('requirements/install.sh').is_file()
+INSTALL = 'bash requirements/install.sh' if IN_CHECKOUT else 'pip install "mmdclpp[mim]"'
 
 
 class Finding(NamedTuple):
     """One thing to know about the environment.
 
     Attributes:
-        level (str): ``'error'`` (nothing will run), ``'warning'`` (untested or wasteful) or ``'info'``.
+        level (str): ``'error'`` (broken or not supported), ``'warning'`` (untested or wasteful) or ``'info'``.
         message (str): What is the case.
         remedy (str): What to do about it; empty for ``'info'``.
     """
@@ -56,6 +50,7 @@ class Survey(NamedTuple):
         healed (bool): Whether torchvision works only without its compiled operators.
         mmcv_ops (bool): Whether mmcv has its compiled operators.
         device (str): What torch computes on.
+        python (str): Version of Python.
     """
 
     distributions: Mapping[str, str]
@@ -63,6 +58,7 @@ class Survey(NamedTuple):
     healed: bool = False
     mmcv_ops: bool = False
     device: str = 'CPU'
+    python: str = platform.python_version()
 
 
 def examine(survey: Survey) -> List[Finding]:
@@ -75,7 +71,7 @@ def examine(survey: Survey) -> List[Finding]:
         List[Finding]: Errors, then warnings, then information.
     """
     installed = survey.distributions
-    findings = [*_mixed(installed)]
+    findings = [*_mixed(installed), *_unsupported(survey)]
     for module, reason in survey.import_errors.items():
         findings.append(Finding('error', f'module {module} cannot be imported: {reason}', INSTALL))
     if survey.healed:
@@ -89,17 +85,43 @@ def examine(survey: Survey) -> List[Finding]:
     opencv = [name for name in installed if name.startswith('opencv-')]
     if len(opencv) > 1:
         message = f'{" and ".join(opencv)} overwrite each other in the folder cv2'
-        findings.append(Finding('warning', message, INSTALL))
-    for name, tested in TESTED.items():
-        version = installed.get(name)
-        if version is not None and version.split('+')[0] != tested:
-            findings.append(Finding('warning', f'{name} is {version}, tested is {tested}', INSTALL))
+        keep = f'opencv-python-headless=={SUPPORTED["opencv-python-headless"].tested}'
+        remedy = f'pip uninstall -y {" ".join(opencv)} && pip install --no-deps {keep}'
+        findings.append(Finding('warning', message, remedy))
+    transformers = installed.get('transformers', '')
+    if int(transformers.partition('.')[0] or 0) > NEWEST_TRANSFORMERS:
+        message = (
+            f'mmpretrain cannot be imported beside transformers {transformers} by itself: our tools can, and your own '
+            'code after `import mmdclpp.registry`'
+        )
+        findings.append(Finding('info', message))
     if survey.mmcv_ops:
         findings.append(Finding('info', 'mmcv has compiled operators: mmdet and Mask2Former can run'))
     else:
         findings.append(Finding('info', 'mmcv has no compiled operators; only mmdet and Mask2Former need them'))
     order = ('error', 'warning', 'info')
     return sorted(findings, key=lambda finding: order.index(finding.level))
+
+
+def _unsupported(survey: Survey) -> List[Finding]:
+    """Versions outside the supported ranges, or other than the tested ones."""
+    findings = []
+    if not PYTHON.accepts(survey.python):
+        message = f'Python {survey.python} is not supported: {PYTHON.specifier} is needed'
+        findings.append(Finding('error', message, 'make an environment with another Python'))
+    for name, supported in SUPPORTED.items():
+        version = survey.distributions.get(name)
+        if version is None:
+            continue
+        if not supported.accepts(version):
+            message = f'{name} {version} is not supported: {supported.specifier} is needed'
+            findings.append(Finding('error', message, INSTALL))
+        elif version.split('+')[0] != supported.tested:
+            message = (
+                f'{name} is {version}: within the supported {supported.specifier}, but tested is {supported.tested}'
+            )
+            findings.append(Finding('warning', message, INSTALL))
+    return findings
 
 
 def _mixed(installed: Mapping[str, str]) -> List[Finding]:
@@ -159,17 +181,17 @@ def _device() -> str:
     return f'CUDA {torch.version.cuda}, {torch.cuda.device_count()} x {torch.cuda.get_device_name()}'
 
 
-def report(survey: Survey, findings: List[Finding], python: Optional[str] = None) -> str:
+def report(survey: Survey, findings: List[Finding]) -> str:
     """Versions and findings as text.
 
     Args:
         survey (Survey): What is installed.
         findings (List[Finding]): What :func:`examine` says of it.
-        python (str, optional): Defaults to None, the version of this process.
     """
-    names = [*TESTED, *(name for providers in PROVIDERS.values() for name in providers), 'opencv-python', 'mmdclpp']
+    mm = (name for providers in PROVIDERS.values() for name in providers)
+    names = [*SUPPORTED, *mm, 'opencv-python', 'transformers', 'mmdclpp']
     shown = {name: survey.distributions[name] for name in names if name in survey.distributions}
-    rows = {'python': python or platform.python_version(), **shown, 'device': survey.device}
+    rows = {'python': survey.python, **shown, 'device': survey.device}
     lines = [f'{name:<24}{value}' for name, value in rows.items()]
     lines.append('')
     for finding in findings:

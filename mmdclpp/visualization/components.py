@@ -10,9 +10,11 @@ from torch import Tensor
 from mmdclpp.errors import UserError
 
 from .inputs import check_images, check_positions
-from .style import LABEL, NOTE, PathLike, bare, new_figure, save_figure
+from .rows import Grids, grid_of, image_rows
+from .style import PathLike
 
 IGNORED = (224, 224, 224)
+NOTE = 'red, green, blue: the first three\nprincipal components of all rows'
 
 
 def pca_colours(positions: Tensor, percentiles: Tuple[float, float] = (2, 98)) -> Tuple[Tensor, float]:
@@ -53,7 +55,7 @@ def pca_colours(positions: Tensor, percentiles: Tuple[float, float] = (2, 98)) -
 def feature_pca(
     images: Sequence[np.ndarray],
     positions: Union[Tensor, Mapping[str, Tensor]],
-    grid: Tuple[int, int],
+    grid: Grids,
     out_png: PathLike,
     masks: Optional[Sequence[np.ndarray]] = None,
     palette: Optional[Sequence[Sequence[int]]] = None,
@@ -65,7 +67,7 @@ def feature_pca(
         images (Sequence[np.ndarray]): Each uint8 RGB of shape ``(H, W, 3)``.
         positions (Tensor or Mapping): Dense features, shape ``(N, K, C)``; or several models' as name -> features, a
             column each with its own components.
-        grid (Tuple[int, int]): Rows and columns of the positions.
+        grid (Tuple[int, int] or Mapping): Rows and columns of the positions; of several models name -> its own.
         out_png (str or PathLike): The picture to write.
         masks (Sequence[np.ndarray], optional): Class indices of the pixels, each of shape ``(H, W)``. An index without
             a colour, such as 255 for ignored pixels, is grey. Defaults to None, no column of masks.
@@ -82,26 +84,16 @@ def feature_pca(
     images = check_images(images, 'images')
     masks = None if masks is None else _coloured(masks, len(images), palette)
     models = positions if isinstance(positions, Mapping) else {'features': positions}
-    columns: List[Tuple[str, Sequence[np.ndarray]]] = [('image', images)]
+    columns: List[Tuple[str, Sequence[np.ndarray]]] = []
     for name, features in models.items():
-        colours, explained = pca_colours(check_positions(features, grid, len(images), f'positions ({name})'))
+        cells = grid_of(grid, name)
+        colours, explained = pca_colours(check_positions(features, cells, len(images), f'positions ({name})'))
         title = f'{name}\n{explained:.0%} of variance'
-        columns.append((title, colours.view(len(images), *grid, 3).numpy()))
+        columns.append((title, colours.view(len(images), *cells, 3).numpy()))
     if masks is not None:
         columns.append(('mask', masks))
 
-    width = 1.75
-    aspects = [image.shape[0] / image.shape[1] for image in images]
-    figure = new_figure(width * len(columns), sum(width * aspect for aspect in aspects) + 0.75)
-    panels = figure.subplots(len(images), len(columns), squeeze=False, height_ratios=aspects)
-    for column, (title, pictures) in zip(panels.T, columns):
-        column[0].set_title(title, **LABEL)
-        for axes, picture, image in zip(column, pictures, images):
-            # The features cover the image, whatever the shape of their grid.
-            axes.imshow(picture, extent=(0, image.shape[1], image.shape[0], 0), interpolation=interpolation)
-            bare(axes)
-    figure.supxlabel('red, green, blue: the first three\nprincipal components of all rows', **NOTE)
-    return save_figure(figure, out_png)
+    return image_rows(images, columns, out_png, NOTE, interpolation)
 
 
 def _coloured(

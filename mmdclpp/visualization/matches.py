@@ -1,16 +1,14 @@
 """Dense correspondences between two views, drawn as lines."""
 
 from pathlib import Path
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from torch import Tensor
-from torch.nn.functional import cosine_similarity
 
-from mmdclpp.core.matching import match_positions
+from mmdclpp.core.matching import Matches, mutual_matches
 from mmdclpp.errors import UserError
 
 from .inputs import check_images, check_positions
@@ -18,37 +16,6 @@ from .style import COLOURS, INK, NOTE, TITLE, PathLike, bare, new_figure, save_f
 
 FAINTEST = 0.45
 GAP = 0.06  # between the two views, of the first one's width
-
-
-class Matches(NamedTuple):
-    """What :func:`mutual_matches` finds, each of shape ``(N, K)``.
-
-    Attributes:
-        target (Tensor): Index of the most similar position of the second view.
-        similarity (Tensor): Their cosine similarity.
-        mutual (Tensor): Boolean, whether the position is in turn the most similar one to its target.
-    """
-
-    target: Tensor
-    similarity: Tensor
-    mutual: Tensor
-
-
-def mutual_matches(positions_a: Tensor, positions_b: Tensor) -> Matches:
-    """Match each position of the first views with the most similar one of the second views.
-
-    Args:
-        positions_a (Tensor): Dense features of ``N`` first views, shape ``(N, K, C)``; need not be normalised.
-        positions_b (Tensor): Those of the second views, same shape.
-
-    Returns:
-        Matches: Targets, similarities, and which matches are mutual.
-    """
-    forth, back = match_positions(torch.cat([positions_a, positions_b])).chunk(2)
-    index = forth[..., None].expand_as(positions_b)
-    similarity = cosine_similarity(positions_a, positions_b.gather(1, index), dim=-1)
-    mutual = back.gather(1, forth) == torch.arange(forth.shape[1], device=forth.device)
-    return Matches(forth, similarity, mutual)
 
 
 def correspondences(
@@ -102,7 +69,7 @@ def correspondences(
         match = Matches(*(values[index] for values in matches))
         chosen = _most_confident(match, grid, num_lines)
         _draw_pair(axes, first[index], second[index], match, chosen, grid)
-    figure.suptitle('Most similar positions of two views', **TITLE)
+    figure.suptitle('Most similar positions', **TITLE)
     figure.supxlabel('opacity: cosine similarity · filled: mutual nearest neighbours, open: one-way', **NOTE)
     return save_figure(figure, out_png)
 

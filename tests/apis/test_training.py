@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from mmdclpp import apis
 from mmdclpp.apis._cli import user_message
-from mmdclpp.apis.training import _set_amp, _set_resume
+from mmdclpp.apis.training import _set_resume
 from mmdclpp.errors import UserError
 
 
@@ -91,17 +91,6 @@ def test_a_wrong_value_in_the_config_is_told_in_one_line(classifier_config, tmp_
         apis.train(classifier_config, work_dir=tmp_path / 'run', validate=False, cfg_options=option)
     line = user_message(caught.value)
     assert message in line and '\n' not in line
-
-
-def test_amp_keeps_the_loss_scale_of_the_config():
-    cfg = Config(dict(optim_wrapper=dict(loss_scale=512.0)))
-    _set_amp(cfg)
-    assert cfg.optim_wrapper == dict(type='AmpOptimWrapper', loss_scale=512.0)
-
-
-def test_amp_is_refused_for_a_wrapper_without_it():
-    with pytest.raises(UserError, match="optim_wrapper.type='ApexOptimWrapper'"):
-        _set_amp(Config(dict(optim_wrapper=dict(type='ApexOptimWrapper'))))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmdclpp.core import match_positions
+from mmdclpp.core import match_positions, mutual_matches
 from mmdclpp.utils.measure import peak_memory
 
 from . import reference
@@ -46,3 +46,26 @@ def test_the_budget_bounds_what_is_held(num_images, num_positions):
 
 def test_the_first_of_equal_positions_is_the_match():
     assert match_positions(torch.ones(2, 64, 3), memory_budget=1e-4).eq(0).all()
+
+
+@pytest.mark.parametrize('memory_budget', [1e-4, 1])
+@pytest.mark.parametrize(('num_first', 'num_second'), [(6, 6), (5, 9), (9, 2)])
+def test_matches_of_two_images_are_mutual_where_both_find_each_other(num_first, num_second, memory_budget):
+    first, second = random_views(2, num_first, 4)[0][:2], random_views(2, num_second, 4, seed=1)[0][:2]
+    found = mutual_matches(first, second, memory_budget)
+    for image, (a, b) in enumerate(zip(first, second)):
+        similarity = torch.stack([torch.stack([reference.unit(x) @ reference.unit(y) for y in b]) for x in a])
+        target = similarity.argmax(1)
+        assert torch.equal(found.target[image], target)
+        torch.testing.assert_close(found.similarity[image], similarity.amax(1))
+        mutual = [similarity[:, m].argmax() == k for k, m in enumerate(target)]
+        assert found.mutual[image].tolist() == mutual
+
+
+def test_only_the_nearest_of_several_that_share_a_target_is_mutual():
+    first = torch.tensor([[[1.0, 0.2], [1.0, 0.1], [0.0, 1.0]]])
+    second = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]]])
+    target, similarity, mutual = mutual_matches(first, second)
+    assert target.tolist() == [[0, 0, 1]]
+    assert mutual.tolist() == [[False, True, True]]
+    torch.testing.assert_close(similarity, torch.tensor([[1 / 1.04**0.5, 1 / 1.01**0.5, 1.0]]))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from mmcv.transforms import LoadImageFromFile
+from mmengine.logging import MMLogger
 from PIL import Image
 
 from mmdclpp.errors import UserError
@@ -78,3 +79,14 @@ def test_the_message_comes_through_a_worker_of_the_loader(tmp_path):
     )
     with pytest.raises(UserError, match='cannot decode image .*b.png'):
         list(torch.utils.data.DataLoader(dataset, num_workers=1, collate_fn=list))
+
+
+def test_a_broken_image_can_be_skipped_and_is_told(tmp_path, caplog):
+    Image.new('RGB', (4, 4)).save(tmp_path / 'a.png')
+    (tmp_path / 'b.png').write_bytes(b'')
+    pipeline = [dict(type='LoadImage', skip_broken=True), dict(type='PackInputs')]
+    dataset = DATASETS.build(dict(type='UnlabelledImages', data_root=str(tmp_path), pipeline=pipeline))
+    logger = MMLogger.get_instance('skipping')
+    logger.addHandler(caplog.handler)
+    assert dataset[1]['inputs'].shape == (3, 4, 4)
+    assert 'b.png (broken or cut off, 0 bytes)' in caplog.text and 'Another image takes its place' in caplog.text

@@ -132,6 +132,7 @@ def stub_runner(model: nn.Module) -> SimpleNamespace:
     logged: Dict[str, float] = {}
     return SimpleNamespace(
         model=model,
+        hooks=[],
         epoch=0,
         max_epochs=1,
         iter=4,

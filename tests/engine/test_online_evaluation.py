@@ -16,7 +16,7 @@ from mmdclpp.apis import train
 from mmdclpp.apis._cli import user_message
 from mmdclpp.datasets.scenes import generate_scenes
 from mmdclpp.engine import OnlineEvaluationHook
-from mmdclpp.engine.online_evaluation_hook import Labelled, random_states_kept
+from mmdclpp.engine.online_evaluation_hook import Labelled
 from mmdclpp.engine.online_multi_label_hook import LEARNING_RATE_PER_CLASS
 from mmdclpp.errors import UserError
 from mmdclpp.evaluation.dense_probe import fit_dense_probe, token_figures, token_labels
@@ -217,19 +217,6 @@ def test_at_most_max_images_are_used_the_same_at_every_evaluation(counting, max_
             figures.append([runner.logged[f'{prefix}/{name}'] for name in ('train', 'val', 'first')])
     assert tuple(figures[0][:2]) == expected
     assert all(again == figures[0] for again in figures)
-
-
-def test_random_states_are_set_back_after_an_error_too():
-    def draws():
-        return torch.rand(3).tolist(), np.random.rand(3).tolist(), random.random()
-
-    state = torch.get_rng_state(), np.random.get_state(), random.getstate()
-    expected = draws()
-    torch.set_rng_state(state[0]), np.random.set_state(state[1]), random.setstate(state[2])
-    with pytest.raises(ZeroDivisionError), random_states_kept():
-        draws()
-        raise ZeroDivisionError
-    assert draws() == expected
 
 
 def without(config, key):

@@ -4,9 +4,10 @@ import re
 
 import pytest
 
-from mmdclpp.utils.check_env import TESTED, Survey, examine, report
+from mmdclpp.utils.check_env import Survey, examine, report
+from mmdclpp.utils.versions import SUPPORTED
 
-MAINTAINED = {name: version for name, version in TESTED.items() if name != 'onedl-mmdetection'}
+MAINTAINED = {name: versions.tested for name, versions in SUPPORTED.items() if name != 'onedl-mmdetection'}
 
 
 def judge(*levels, remove=(), add=None, **survey):
@@ -18,13 +19,6 @@ def judge(*levels, remove=(), add=None, **survey):
 
 def test_the_tested_set_has_neither_errors_nor_warnings():
     assert judge('error', 'warning') == []
-
-
-def test_the_tested_versions_are_those_of_the_requirements(repo):
-    pins = {}
-    for name in ('requirements.txt', 'requirements/mmdet.txt'):
-        pins |= dict(re.findall(r'^([\w-]+)==([\w.]+)$', (repo / name).read_text(), flags=re.MULTILINE))
-    assert TESTED.items() <= pins.items()
 
 
 @pytest.mark.parametrize('upstream', ['mmengine', 'mmengine-lite', 'mmcv-lite', 'mmpretrain', 'mmsegmentation'])
@@ -54,7 +48,9 @@ def test_upstream_packages_alone_are_only_a_warning():
         (dict(import_errors={'mmcv': "No module named 'mmcv'"}), 'error', 'module mmcv cannot be imported'),
         (dict(healed=True), 'warning', 'torchvision has no compiled operators'),
         (dict(add={'opencv-python': '5.0.0.93'}), 'warning', 'overwrite each other'),
-        (dict(add={'timm': '0.9.0'}), 'warning', 'timm is 0.9.0, tested is 1.0.31'),
+        (dict(add={'timm': '0.9.0'}), 'error', 'timm 0.9.0 is not supported: >=1.0,<2 is needed'),
+        (dict(add={'timm': '1.0.9'}), 'warning', 'timm is 1.0.9: within the supported >=1.0,<2, but tested is 1.0.31'),
+        (dict(python='3.13.0'), 'error', 'Python 3.13.0 is not supported: >=3.10,<3.13 is needed'),
     ],
 )
 def test_each_fault_is_found_with_a_remedy(case, level, message):
@@ -65,7 +61,13 @@ def test_each_fault_is_found_with_a_remedy(case, level, message):
 
 
 def test_a_local_build_of_the_tested_version_is_the_tested_version():
-    assert judge('warning', add={'torch': TESTED['torch'] + '+cpu'}) == []
+    assert judge('warning', add={'torch': SUPPORTED['torch'].tested + '+cpu'}) == []
+
+
+def test_mmpretrain_beside_transformers_5_is_explained():
+    assert judge('info', add={'transformers': '4.57.1'}) == judge('info')
+    (finding, _) = judge('info', add={'transformers': '5.23.0'})
+    assert 'import mmdclpp.registry' in finding.message
 
 
 @pytest.mark.parametrize(('present', 'message'), [(True, 'has compiled operators'), (False, 'no compiled operators')])
@@ -76,8 +78,8 @@ def test_compiled_operators_are_information_only(present, message):
 
 
 def test_the_report_shows_versions_errors_first_and_remedies():
-    survey = Survey({**MAINTAINED, 'mmcv': '2.2.0', 'timm': '0.9.0'}, device='CPU, 2 threads')
-    text = report(survey, examine(survey), python='3.12.1')
+    survey = Survey({**MAINTAINED, 'mmcv': '2.2.0', 'timm': '1.0.9'}, device='CPU, 2 threads', python='3.12.1')
+    text = report(survey, examine(survey))
     assert text.index('python                  3.12.1') < text.index('onedl-mmcv              2.3.6')
     assert text.index('error: ') < text.index('warning: ') < text.index('info: ')
     assert 'remedy: pip uninstall -y onedl-mmcv mmcv' in text

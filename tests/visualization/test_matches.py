@@ -3,32 +3,8 @@ import pytest
 import torch
 
 from mmdclpp.errors import UserError
-from mmdclpp.visualization import Matches, correspondences, mutual_matches
+from mmdclpp.visualization import Matches, correspondences
 from mmdclpp.visualization.matches import _most_confident
-
-
-def test_identical_views_match_each_position_with_itself(positions):
-    target, similarity, mutual = mutual_matches(positions, positions)
-    assert (target == torch.arange(12)).all()
-    assert mutual.all()
-    torch.testing.assert_close(similarity, torch.ones(2, 12))
-
-
-def test_a_permuted_and_rescaled_view_is_matched_by_the_permutation(positions):
-    order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
-    scales = torch.linspace(0.1, 9, 12)[:, None]
-    target, _, mutual = mutual_matches(positions[:, order], positions * scales)
-    assert (target == order).all()
-    assert mutual.all()
-
-
-def test_only_the_nearest_of_several_that_share_a_target_is_mutual():
-    first = torch.tensor([[[1.0, 0.2], [1.0, 0.1], [0.0, 1.0]]])
-    second = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]]])
-    target, similarity, mutual = mutual_matches(first, second)
-    assert target.tolist() == [[0, 0, 1]]
-    assert mutual.tolist() == [[False, True, True]]
-    torch.testing.assert_close(similarity, torch.tensor([[1 / 1.04**0.5, 1 / 1.01**0.5, 1.0]]))
 
 
 def test_mutual_matches_are_shown_before_more_similar_one_way_ones():

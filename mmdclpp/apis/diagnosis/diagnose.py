@@ -64,8 +64,8 @@ def diagnose(
 
     Returns:
         Dict[str, Any]: ``checkpoint``, ``name``, ``arch``, ``seed`` (of pretraining), ``num_images``, ``grid``; all of
-        :func:`~mmdclpp.evaluation.diagnostics.dense_figures` and
-        :func:`~mmdclpp.evaluation.diagnostics.global_figures` of the backbone's features; and their ``densities``:
+        :func:`~mmdclpp.evaluation.dense_figures` and
+        :func:`~mmdclpp.evaluation.global_figures` of the backbone's features; and their ``densities``:
         ``bins``, which are the ``num_bins + 1`` edges, and ``intra``, ``cross_view``, ``inter``, each of at most 36
         positions a view. ``projection`` holds figures and densities of the projections, as far as there are any.
 

@@ -15,7 +15,6 @@ from torch.utils.data import Dataset
 
 from mmdclpp.apis.sources.from_config import config_of
 from mmdclpp.apis.sources.model_source import ModelSource, read_checkpoint
-from mmdclpp.engine.online_evaluation_hook import random_states_kept
 from mmdclpp.errors import UserError
 from mmdclpp.evaluation.geometric_matches import ViewGeometry
 from mmdclpp.models.backbones.features import extract_features
@@ -23,6 +22,7 @@ from mmdclpp.models.backbones.pretrained import load_part
 from mmdclpp.registry import DATASETS, MODELS
 from mmdclpp.utils.files import PathLike
 from mmdclpp.utils.progress import ProgressBar
+from mmdclpp.utils.random_states import random_states_kept
 
 _PROJECTORS = ('global_projector', 'dense_projector')
 # The same pixels, with where they come from.

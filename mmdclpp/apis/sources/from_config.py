@@ -3,9 +3,10 @@
 import inspect
 from typing import Any, Dict, Optional, Tuple
 
+import timm
 import torch
 from mmengine.config import Config
-from mmpretrain.models import MAEViT, MoCoV3ViT, VisionTransformer
+from mmpretrain.models import MAEViT, MoCoV3ViT, TIMMBackbone, VisionTransformer
 from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
 
 from mmdclpp.apis.sources.model_source import ModelSource, config_hash, without_weights
@@ -29,7 +30,10 @@ def config_of(file: str, meta: Dict[str, Any]) -> Config:
             'architecture with --backbone timm:NAME or mmpretrain:NAME'
         )
     try:
-        return Config.fromstring(text, '.py')
+        try:
+            return Config.fromstring(text, '.py')
+        except ImportError:  # of its custom_imports, which a backbone that is ours or mmpretrain's can do without
+            return Config.fromstring(f'{text}\ncustom_imports = None\n', '.py')
     except Exception as error:  # a config is a program: whatever it raises
         raise UserError(
             f'checkpoint {file}: its own config cannot be read ({type(error).__name__}: {error}): name one with '
@@ -78,6 +82,13 @@ def _scoped(kind: str, default_scope: Optional[str]) -> str:
 def _for_evaluation(backbone: Dict[str, Any]) -> Dict[str, Any]:
     """The config of a backbone that gives all its features of whole images, and of which all weights can be trained."""
     kind = MODELS.get(backbone['type'])
+    if kind is None:
+        raise UserError(
+            f'backbone {backbone["type"]} is registered nowhere: put the folder of its module, which custom_imports '
+            'names, on PYTHONPATH'
+        )
+    if kind is TIMMBackbone:
+        backbone = with_any_size(backbone)
     if kind in (MAEViT, MoCoV3ViT):
         # They differ from a plain vision transformer by what only pretraining needs, such as masking.
         if isinstance(backbone.get('arch'), str):
@@ -94,6 +105,14 @@ def _for_evaluation(backbone: Dict[str, Any]) -> Dict[str, Any]:
     if 'raw' in getattr(kind, 'OUT_TYPES', ()):
         backbone['out_type'] = 'raw'  # class token and patches, whatever the model's own head takes
     return backbone
+
+
+def with_any_size(backbone: Dict[str, Any]) -> Dict[str, Any]:
+    """The config of a timm backbone, of which a vision transformer resizes its position embedding to the image."""
+    with torch.device('meta'):
+        model = timm.create_model(backbone['model_name'])
+    transformers = (timm.models.VisionTransformer, timm.models.Eva)
+    return {**backbone, 'dynamic_img_size': True} if isinstance(model, transformers) else backbone
 
 
 def _method(model: Dict[str, Any]) -> Tuple[str, Optional[str]]:

@@ -10,12 +10,11 @@ from typing import Any, Dict, Optional
 import timm
 import torch
 from mmengine.logging import MMLogger
-from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
 from mmdclpp.errors import UserError
 from mmdclpp.evaluation.features import weights_fingerprint
-from mmdclpp.models.backbones.pretrained import load_part
+from mmdclpp.models.backbones.pretrained import load_part, read_file
 from mmdclpp.registry import MODELS
 from mmdclpp.utils.files import write_whole
 
@@ -106,11 +105,13 @@ def config_hash(config: Any) -> str:
 
 
 def read_checkpoint(file: str) -> Dict[str, Any]:
-    """What a file holds that torch.save wrote; a UserError names a file that it did not."""
+    """What a file of torch.save or of safetensors holds; a UserError names one that neither wrote."""
     try:
-        content = CheckpointLoader.load_checkpoint(file, map_location='cpu', logger='silent')
+        content = read_file(file)
     except Exception as error:  # whatever unpickling a foreign file may raise
-        raise UserError(f'checkpoint {file} is cut off or no checkpoint: give a file that torch.save wrote') from error
+        raise UserError(
+            f'checkpoint {file} is cut off or no checkpoint: give a file of torch.save, or a .safetensors'
+        ) from error
     return content if isinstance(content, dict) else {}
 
 

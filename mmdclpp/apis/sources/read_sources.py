@@ -10,7 +10,7 @@ import torch
 from mmpretrain.apis.model import ModelHub
 
 from mmdclpp.apis._runner import load_config, require_checkpoint
-from mmdclpp.apis.sources.from_config import config_of, source_from_config
+from mmdclpp.apis.sources.from_config import config_of, source_from_config, with_any_size
 from mmdclpp.apis.sources.model_source import ModelSource, config_hash, read_checkpoint, without_weights
 from mmdclpp.errors import UserError
 from mmdclpp.models.backbones.features import check_aggregate
@@ -65,8 +65,6 @@ def _describe(models, backbone, config) -> List[ModelSource]:
     """The sources of the models, those with random weights in the architecture of the first that has a config."""
     files = [str(model) for model in models if not _is_random(model)]
     for file in files:
-        if file.endswith('.safetensors'):
-            raise UserError(f'models: {file}: safetensors cannot be read: give a file that torch.save wrote')
         require_checkpoint(file, 'models')
     places = [Path(model).resolve() for model in models]
     for index, model in enumerate(models):
@@ -130,11 +128,8 @@ def _timm_backbone(name: str, file: Optional[str]) -> ModelSource:
         )
         raise UserError(f'backbone: timm has no model {name!r}{close or ": see timm.list_models()"}')
     with torch.device('meta'):
-        model = timm.create_model(name)
-    backbone = dict(type='mmpretrain.TIMMBackbone', model_name=name, pretrained=file is None)
-    if isinstance(model, timm.models.VisionTransformer):
-        backbone['dynamic_img_size'] = True  # for segmentation, on larger images than it was pretrained with
-    data = model.pretrained_cfg
+        data = timm.create_model(name).pretrained_cfg
+    backbone = with_any_size(dict(type='mmpretrain.TIMMBackbone', model_name=name, pretrained=file is None))
     return ModelSource(
         name='timm',
         arch=f'timm {name}',

@@ -62,7 +62,7 @@ def study(
         gpus (int, optional): GPUs of a run, or processes without GPUs; the global batch stays. Defaults to None, the
             budget's.
         jobs (int, optional): Runs at a time. Defaults to None: as many as have GPUs; without any, one a core.
-        slurm (Mapping, optional): Options of :class:`~mmdclpp.apis.studies.slurm.SlurmExecutor`: run there. Defaults
+        slurm (Mapping, optional): Options of ``SlurmExecutor`` (``mmdclpp/apis/studies/slurm.py``): run there. Defaults
             to None, here.
         amp (bool): Whether to train in mixed precision. Defaults to False.
         segmentation (bool): Whether a study of segmentation measures it, besides classification. Defaults to True.

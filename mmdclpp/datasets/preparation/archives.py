@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Callable, Iterable, Iterator, NamedTuple, Optional, Sequence, Tuple
 
 from mmdclpp.errors import UserError
+from mmdclpp.utils.progress import ProgressBar, readable_size
 
 from .download import download, held_bytes, mismatch, part_of
-from .progress import readable_size, show_progress
 
 
 class ArchiveMissing(UserError):
@@ -227,13 +227,13 @@ def _extract(path: Path, prefix: str, only: Sequence[str], folder: Path) -> None
     """Extract the wanted regular files below ``prefix``; refuse names and links that lead out of the folder."""
     with (
         _members(path) as members,
-        show_progress(f'unpacking {path.name}', path.stat().st_size, in_bytes=True) as advance,
+        ProgressBar(f'unpacking {path.name}', path.stat().st_size, unit='byte') as bar,
     ):
         for member in members:
             name = PurePosixPath(member.name)
             if name.is_absolute() or '..' in name.parts:
                 raise UserError(f'{path} is unsafe, its member {member.name} leads out of the folder: delete it')
-            advance(member.size)
+            bar.advance(member.size)
             if member.is_folder or not name.is_relative_to(prefix):
                 continue
             inner = name.relative_to(prefix)

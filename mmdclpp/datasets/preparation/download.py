@@ -9,8 +9,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from mmdclpp.errors import UserError
-
-from .progress import readable_size, show_progress
+from mmdclpp.utils.progress import ProgressBar, readable_size
 
 _BLOCK = 1 << 16  # bytes; what a slow connection gives in a second or two
 _TIMEOUT = 30.0  # seconds without a byte
@@ -79,11 +78,11 @@ def mismatch(path: Path, size: Optional[int], md5: Optional[str]) -> Optional[st
         digest = hashlib.md5(usedforsecurity=False)
         with (
             path.open('rb') as file,
-            show_progress(f'checking {path.name.removesuffix(".part")}', actual, in_bytes=True) as advance,
+            ProgressBar(f'checking {path.name.removesuffix(".part")}', actual, unit='byte') as bar,
         ):
             while block := file.read(_BLOCK):
                 digest.update(block)
-                advance(len(block))
+                bar.advance(len(block))
         if digest.hexdigest() != md5:
             return f'MD5 {digest.hexdigest()}, not {md5}'
     return None
@@ -143,11 +142,11 @@ def _transfer(url: str, part: Path, size: Optional[int], has_checksum: bool, rem
             _validator_of(part).write_text(validator or '')
         with (
             part.open('ab' if held else 'wb') as file,
-            show_progress(part.stem, total or size, held, in_bytes=True) as advance,
+            ProgressBar(part.stem, total or size, held, unit='byte') as bar,
         ):
             while block := _read(response):
                 file.write(block)
-                advance(len(block))
+                bar.advance(len(block))
     if total is not None and held_bytes(part) != total:
         raise ConnectionError('connection closed')
 

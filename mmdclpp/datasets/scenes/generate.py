@@ -14,10 +14,10 @@ from typing import Iterator, Optional, Union
 import cv2
 import numpy as np
 from PIL import Image
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mmdclpp.errors import UserError
 from mmdclpp.utils.files import write_whole
+from mmdclpp.utils.progress import ProgressBar
 
 from .scene import CLASSES, PALETTE, draw_scene
 
@@ -92,17 +92,14 @@ def _generate(root: Path, record: dict, workers: int, progress: bool) -> None:
     num_train, num_val, size, seed = (record[key] for key in ('num_train', 'num_val', 'size', 'seed'))
     _clear(root)
     write_whole(root / _RECORD, json.dumps(dict(record, complete=False)))
-    with Progress(
-        TextColumn('drawing scenes'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), disable=not progress
-    ) as bar:
-        task = bar.add_task('', total=num_train + num_val)
+    with ProgressBar('drawing scenes', num_train + num_val, visible=progress, unit='file') as bar:
         for split, count in zip(_SPLITS, (num_train, num_val)):
             for folder in ('images', 'masks'):
                 (root / folder / split).mkdir(parents=True)
             objects = []
             for found in _map(partial(_write_scene, root, split, size, seed), count, workers):
                 objects.append(found)
-                bar.advance(task)
+                bar.advance()
             annotations = json.dumps(_coco(split, size, objects))
             write_whole(root / 'annotations' / f'instances_{split}.json', annotations)
     write_whole(root / _RECORD, json.dumps(dict(record, complete=True)))

@@ -70,9 +70,23 @@ def extract_features(backbone: nn.Module, images: Tensor) -> BackboneFeatures:
     Raises:
         UserError: If the output is neither tokens nor a feature map.
     """
-    output = backbone(images)
-    if isinstance(output, (list, tuple)):
-        output = output[-1]
+    # timm's distilled transformers average their two special tokens, whatever pooling they are set to.
+    timm_model = getattr(backbone, 'timm_model', None)
+    output = timm_model.forward_features(images) if hasattr(timm_model, 'dist_token') else backbone(images)
+    return as_features(backbone, output[-1] if isinstance(output, (list, tuple)) else output, images.shape[2:])
+
+
+def as_features(backbone: nn.Module, output: Tensor, image_size: torch.Size) -> BackboneFeatures:
+    """Bring one output of a backbone, or of one of its layers, into the common form.
+
+    Args:
+        backbone (nn.Module): Tells which tokens are no patches, and how maps are laid out.
+        output (Tensor): Tokens of shape ``(V, L, C)``, or a feature map of shape ``(V, C, rows, columns)``.
+        image_size (torch.Size): Height and width of the images.
+
+    Raises:
+        UserError: If the output is neither tokens nor a feature map.
+    """
     if output.dim() == 4:
         if getattr(getattr(backbone, 'timm_model', None), 'output_fmt', 'NCHW') == 'NHWC':
             output = output.permute(0, 3, 1, 2)
@@ -80,11 +94,16 @@ def extract_features(backbone: nn.Module, images: Tensor) -> BackboneFeatures:
     if output.dim() == 3:
         num_prefix, has_cls = _prefix_tokens(backbone)
         positions = output[:, num_prefix:]
-        grid = _token_grid(backbone, images.shape[2:], positions.shape[1])
+        grid = _token_grid(backbone, image_size, positions.shape[1])
         return BackboneFeatures(output[:, 0] if has_cls else None, positions, grid)
+    timm_model = getattr(backbone, 'timm_model', None)
+    if timm_model is not None:
+        remedy = 'use another model, or, of one that can, the feature maps alone (features_only=True)'
+    else:
+        remedy = "set out_type='raw' (vision transformers) or keep the last feature map (CNNs)"
     raise UserError(
-        f'{type(backbone).__name__} gives an output of shape {tuple(output.shape)}, which has no positions: set '
-        "out_type='raw' (vision transformers) or keep the last feature map (CNNs)"
+        f'{type(timm_model or backbone).__name__} gives an output of shape {tuple(output.shape)}, which has no '
+        f'positions: {remedy}'
     )
 
 

@@ -2,7 +2,7 @@
 
 import copy
 import re
-from typing import Collection, Dict, Optional, Sequence, Union
+from typing import Any, Collection, Dict, Optional, Sequence, Union
 
 from mmengine.logging import print_log
 from mmengine.model import PretrainedInit
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmdclpp.errors import UserError
 from mmdclpp.registry import WEIGHT_INITIALIZERS
+from mmdclpp.utils.safetensors_file import is_safetensors, read_safetensors
 
 
 @WEIGHT_INITIALIZERS.register_module()
@@ -97,7 +98,7 @@ def load_part(
 
     Args:
         module (nn.Module): What to fill, in place.
-        checkpoint (str): File or URL, as mmengine's ``CheckpointLoader`` takes it.
+        checkpoint (str): A safetensors file, or a file or URL as mmengine's ``CheckpointLoader`` takes it.
         prefix (str | Sequence[str]): What the module's keys start with in a checkpoint
             of the whole model; of several, the first with which the file has such a
             key. Defaults to 'backbone.'.
@@ -134,15 +135,24 @@ def load_part(
     print_log(f'{type(module).__name__}: all {len(state_dict)} entries loaded from {checkpoint}', logger='current')
 
 
+def read_file(checkpoint: str, map_location: str = 'cpu') -> Any:
+    """What a checkpoint holds, in whichever form it was written; raises what the form's reader raises."""
+    if is_safetensors(checkpoint):
+        return read_safetensors(checkpoint, map_location)
+    return CheckpointLoader.load_checkpoint(checkpoint, map_location=map_location, logger='silent')
+
+
 def _read_state_dict(checkpoint: str, map_location: str) -> Dict[str, Tensor]:
     try:
-        content = CheckpointLoader.load_checkpoint(checkpoint, map_location=map_location, logger='silent')
+        content = read_file(checkpoint, map_location)
     except FileNotFoundError as error:
         raise UserError(f'model.init_cfg.checkpoint={checkpoint!r} does not exist: give a checkpoint file') from error
     except Exception as error:  # whatever unpickling a foreign file may raise
         if '://' in checkpoint:
             raise UserError(f'{checkpoint} cannot be downloaded ({error}): give a file that is here') from error
-        raise UserError(f'{checkpoint} is not a readable checkpoint: give a file that torch.save wrote') from error
+        raise UserError(
+            f'{checkpoint} is not a readable checkpoint: give a file of torch.save, or a .safetensors'
+        ) from error
     state_dict = content if isinstance(content, dict) else {}
     for key in ('state_dict', 'model'):  # as mmengine and most others name it; DeiT's and MAE's authors
         if isinstance(state_dict.get(key), dict):

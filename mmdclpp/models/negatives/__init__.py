@@ -1,4 +1,4 @@
-"""The negative samplers of :mod:`mmdclpp.core.negatives`, registered: a config lists them."""
+"""The negative samplers of :mod:`mmdclpp.core`, registered: a config lists them."""
 
 import inspect
 from typing import List, Sequence

@@ -1,0 +1,76 @@
+"""What training here does otherwise than mmengine's runner."""
+
+from typing import Dict, Optional
+
+import numpy as np
+import torch
+from mmengine.hooks import EMAHook
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+from mmdclpp.errors import UserError
+
+# Where a model spends its time, and what is plain PyTorch. Losses stay as they are: they stream, log and communicate.
+COMPILED_PARTS = ('backbone', 'neck', 'decoder')
+
+
+class Tuned:
+    """Mixed into a runner class: ``compile`` and ``auto_scale_lr`` of a config do what one expects of them."""
+
+    def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: Optional[Dict] = None) -> None:
+        """Scale by the images of an update, where mmengine counts those of an iteration.
+
+        They differ where gradients are accumulated.
+        """
+        counts = getattr(optim_wrapper, '_accumulative_counts', 1)
+        if counts > 1 and (auto_scale_lr or {}).get('enable'):
+            self.logger.info(f'Gradients of {counts} batches are accumulated: LR is scaled by {counts} besides.')
+            base = auto_scale_lr['base_batch_size'] / counts
+            auto_scale_lr = {**auto_scale_lr, 'base_batch_size': base}
+        super().scale_lr(optim_wrapper, auto_scale_lr)
+
+    def _maybe_compile(self, target: str) -> None:
+        """Compile the model's plain parts, where mmengine compiles all of ``train_step``.
+
+        That holds logging, collectives, hooks and the optimizer too: some thirty graph breaks, and torch 2.13 fails.
+        """
+        options = self.cfg.get('compile')
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        parts = {name: getattr(model, name, None) for name in COMPILED_PARTS}
+        parts = {name: part for name, part in parts.items() if isinstance(part, nn.Module)}
+        if not options or not parts:
+            super()._maybe_compile(target)
+            return
+        for part in parts.values():
+            compile_forward(part, **({} if options is True else options))
+        self.logger.info(f'torch.compile: {", ".join(parts)}. The first iteration takes a minute or more.')
+
+    def load_checkpoint(self, *args, **kwargs) -> Dict:
+        """Load as mmengine does, unless that would silently go on from other weights than training left."""
+        checkpoint = super().load_checkpoint(*args, **kwargs)
+        if self._resume and 'ema_state_dict' in checkpoint and not any(isinstance(h, EMAHook) for h in self.hooks):
+            raise UserError('resume: the checkpoint holds averaged weights: resume with ema, as the run was started')
+        return checkpoint
+
+
+def compile_forward(module: nn.Module, **options) -> None:
+    """Let a module compile its forward pass when it is first used in training.
+
+    In evaluation, with other image and batch sizes, it stays as it was. Hooks run outside.
+
+    Args:
+        module (nn.Module): Changed in place.
+        options: Of ``torch.compile``.
+    """
+    for child in module.modules():
+        for name, value in list(vars(child).items()):
+            # mmpretrain's drop path rates: torch takes NumPy's scalars for tensors, on which no graph may branch.
+            if isinstance(value, np.generic):
+                setattr(child, name, value.item())
+    eager, compiled = module.forward, torch.compile(module.forward, **options)
+
+    def forward(*args, **kwargs):
+        return (compiled if module.training else eager)(*args, **kwargs)
+
+    module.forward = forward

@@ -1,0 +1,5 @@
+"""Backbones for other libraries: written in their own form, and compared with ours in the library itself.
+
+``export.py`` is what a user calls. Each ``to_*.py`` writes and loads for one library, as a :class:`target.Target`;
+``keys.py`` renames weights, ``model.py`` is what is exported, ``check.py`` compares, ``card.py`` writes the model card.
+"""

@@ -1,0 +1,1 @@
+"""Pretraining on a user's own images: what they are like, what settings suit them, and with which weights to begin."""

@@ -1,0 +1,1 @@
+"""See what pretrained models make of images."""

@@ -1,0 +1,139 @@
+"""The kinds of pictures: each is made from a job, and gives the files it wrote."""
+
+import re
+from typing import Callable, Dict, List, NamedTuple
+
+import torch
+
+from mmdclpp.apis.visualizing.gallery import nearest_images, nearest_patches
+from mmdclpp.apis.visualizing.images import displayed, two_views
+from mmdclpp.apis.visualizing.job import File, Job
+from mmdclpp.apis.visualizing.planar import FEWEST, TITLES, check_method, planar
+from mmdclpp.errors import UserError
+from mmdclpp.models.backbones.attention import class_attention
+from mmdclpp.visualization.attention import attention_heads, attention_maps
+from mmdclpp.visualization.clusters import feature_clusters
+from mmdclpp.visualization.components import feature_pca
+from mmdclpp.visualization.match_page import DensePairs, Pair, match_page
+from mmdclpp.visualization.matches import correspondences
+from mmdclpp.visualization.neighbours import neighbour_rows
+from mmdclpp.visualization.thumbnails import thumbnail_chart
+
+
+class Kind(NamedTuple):
+    """A kind of pictures.
+
+    Attributes:
+        title (str): Heading.
+        text (str): What is seen, in a sentence or two.
+        draw (Callable[[Job], List[File]]): Makes them.
+        fewest (int): Images that it needs. Defaults to 1.
+    """
+
+    title: str
+    text: str
+    draw: Callable[[Job], List[File]]
+    fewest: int = 1
+
+
+def slug(name: str) -> str:
+    """A name as part of a file's."""
+    return re.sub(r'[^0-9A-Za-z]+', '_', name.replace('+', 'p').replace('*', '_star')).strip('_').lower() or 'model'
+
+
+def _matches(job: Job) -> List[File]:
+    if job.options.pairs == 'images':
+        if len(job.squares) < 2:
+            raise UserError('matches: pairs=images needs two images: give another, or use pairs=views')
+        views = job.squares[: len(job.squares) // 2 * 2]
+        titles = [f'{one.name} and {other.name}' for one, other in zip(job.shown[::2], job.shown[1::2])]
+        places = [None] * len(titles)
+    else:
+        made = [two_views(square, (job.options.seed, index)) for index, square in enumerate(job.squares)]
+        views = [view for pair, _ in made for view in pair]
+        titles, places = [f'two views of {path.name}' for path in job.shown], [where for _, where in made]
+    positions, grids = job.dense_of(views)
+    pictures = [displayed(view) for view in views]
+    pairs = [Pair(title, pair, where) for title, pair, where in zip(titles, zip(pictures[::2], pictures[1::2]), places)]
+    models = {name: DensePairs(dense[::2], dense[1::2], grids[name]) for name, dense in positions.items()}
+    page = match_page(pairs, models, job.folder / 'matches.html')
+    files = [File(page, 'Explore the matches')]
+    for name, dense in models.items():
+        path = job.folder / f'matches_{slug(name)}.png'
+        correspondences(pictures[::2], pictures[1::2], dense.first, dense.second, dense.grid, path, num_lines=12)
+        files.append(File(path, f'{name}: the most confident matches'))
+    return files
+
+
+def _pca(job: Job) -> List[File]:
+    path = feature_pca(job.pictures, *job.dense, job.folder / 'pca.png')
+    return [File(path, 'First three principal components as red, green and blue')]
+
+
+def _kmeans(job: Job) -> List[File]:
+    path = job.folder / 'kmeans.png'
+    feature_clusters(job.pictures, *job.dense, path, job.options.num_clusters, job.options.seed)
+    return [File(path, f'{job.options.num_clusters} clusters of the positions of all images')]
+
+
+def _attention(job: Job) -> List[File]:
+    weights, grids = {}, {}
+    for name, model in job.models.items():
+        found = [class_attention(model.backbone, model.preprocess(square, job.size(model))) for square in job.squares]
+        weights[name], grids[name] = torch.cat([each.positions.cpu() for each in found]), found[0].grid
+    files = [File(attention_maps(job.pictures, weights, grids, job.folder / 'attention.png'), 'Mean of the heads')]
+    for name in job.models:
+        path = job.folder / f'attention_{slug(name)}.png'
+        files.append(File(attention_heads(job.pictures, weights[name], grids[name], path), f'{name}: each head'))
+    return files
+
+
+def _embedding(job: Job) -> List[File]:
+    method = job.options.embedding
+    check_method(method)
+    points = {name: planar(found.global_, method, job.options.seed) for name, found in job.galleries.items()}
+    thumbnails = [job.thumbnail(index) for index in range(len(job.paths))]
+    path = thumbnail_chart(points, thumbnails, job.folder / f'{method}.png')
+    return [File(path, f'{TITLES[method]} of the global features of {len(thumbnails)} images')]
+
+
+def _neighbours(job: Job) -> List[File]:
+    galleries, k = job.galleries, job.options.num_neighbours
+    queries = len(job.shown)
+    shown = [job.thumbnail(index) for index in range(queries)]
+    whole = {name: nearest_images(gallery, queries, k) for name, gallery in galleries.items()}
+    patches = {name: nearest_patches(gallery, k) for name, gallery in galleries.items()}
+    boxes = {name: gallery.query_box[None].repeat(queries, axis=0) for name, gallery in galleries.items()}
+    found = {int(index) for table in (whole, patches) for each in table.values() for index in each.index.flat}
+    images = {index: job.thumbnail(index) for index in found}
+    return [
+        File(
+            neighbour_rows(shown, whole, images, job.folder / 'neighbours.png'),
+            f'Nearest of {len(job.paths)} images, by global features',
+        ),
+        File(
+            neighbour_rows(shown, patches, images, job.folder / 'neighbours_patches.png', boxes),
+            'Images with the patch that is most similar to the middle patch of the query',
+        ),
+    ]
+
+
+KINDS: Dict[str, Kind] = {
+    'matches': Kind(
+        'Dense matches', 'Where each patch of one view finds its most similar patch in the other.', _matches
+    ),
+    'pca': Kind(
+        'Principal components', 'Equal colours mean similar features; each model has components of its own.', _pca
+    ),
+    'kmeans': Kind('Clusters', 'K-means of dense features: what a model holds to be alike, across images.', _kmeans),
+    'attention': Kind(
+        'Attention',
+        'Where the class token looks in the last layer. In a model that was pretrained with aggregate '
+        "'gap' nothing has trained it to look anywhere.",
+        _attention,
+    ),
+    'embedding': Kind('Map of images', 'Images with similar global features lie close together.', _embedding, FEWEST),
+    'neighbours': Kind(
+        'Nearest neighbours', 'What a model finds most similar, by the whole image and by one patch.', _neighbours, 2
+    ),
+}

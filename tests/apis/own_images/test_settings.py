@@ -1,0 +1,151 @@
+"""The rules by which settings are chosen."""
+
+import pytest
+from mmengine.config import Config, DictAction
+
+from mmdclpp.apis._runner import load_config, shipped_config
+from mmdclpp.apis.own_images.images import set_images
+from mmdclpp.apis.own_images.machine import Machine
+from mmdclpp.apis.own_images.model_cost import ModelCost
+from mmdclpp.apis.own_images.settings import Images, as_options, changes, describe_settings, suggest_settings
+from mmdclpp.errors import UserError
+
+COCO = Images(118_287, 640 * 480)
+COST = ModelCost(bytes_per_image=144_000_000, fixed_bytes=450_000_000, flops_per_image=60_000_000_000)
+GPUS = Machine(processes=8, cores=16, memory=80 * 10**9, gpu=True)
+LAPTOP = Machine(processes=1, cores=4, memory=16 * 10**9, gpu=False)
+CROP = 'train_dataloader.dataset.pipeline.1.transforms.0.0.crop_ratio_range'
+
+
+@pytest.fixture(scope='module')
+def base():
+    cfg = shipped_config('densecl_pp/vit-s16_folder.py')
+    set_images(cfg, dict(data_root='x'))
+    return cfg
+
+
+def suggest(base, images=COCO, machine=GPUS, cost=COST, given=None, pretrained=False):
+    given = given or {}
+    return suggest_settings(load_config(base, given), base, images, machine, cost, given, pretrained)
+
+
+def values(*args, **kwargs):
+    return {setting.key: setting.value for setting in suggest(*args, **kwargs)}
+
+
+def test_coco_on_eight_gpus_gets_the_configs_own_recipe(base):
+    found = values(base)
+    assert found['train_dataloader.batch_size'] == 128
+    assert found['optim_wrapper.optimizer.lr'] == 6e-4
+    assert found[CROP] == (0.16, 1.0)
+    assert found['train_cfg.max_epochs'] == 800
+    assert not any(key.startswith('param_scheduler') for key in found)
+
+
+@pytest.mark.parametrize(
+    ('change', 'batch', 'reason'),
+    [
+        (dict(), 128, 'the most of this config is 128'),
+        (dict(machine=GPUS._replace(memory=12 * 10**9)), 32, '60% of the memory holds 46 images'),
+        (dict(machine=LAPTOP), 32, 'on CPUs'),
+        (dict(images=COCO._replace(number=2000)), 8, '20 steps an epoch'),
+        (dict(images=COCO._replace(number=40)), 4, 'no more than there are images'),
+        (dict(cost=None), 128, 'the most of this config'),
+    ],
+)
+def test_the_smallest_bound_of_the_batch_is_named(base, change, batch, reason):
+    setting = suggest(base, **change)[0]
+    assert (setting.key, setting.value) == ('train_dataloader.batch_size', batch)
+    assert reason in setting.rule
+
+
+@pytest.mark.parametrize(('optimizer', 'rate'), [('AdamW', 3e-4), ('SGD', 1.5e-4), ('LARS', 1.5e-4)])
+def test_the_learning_rate_follows_the_global_batch_by_the_optimizers_rule(base, optimizer, rate):
+    base = load_config(base, {'optim_wrapper.optimizer.type': optimizer})
+    assert values(base, machine=GPUS._replace(processes=2))['optim_wrapper.optimizer.lr'] == rate  # 256 of 1024
+
+
+def test_what_mmengine_scales_is_left_to_it(base):
+    assert 'optim_wrapper.optimizer.lr' not in values(base, given={'auto_scale_lr.enable': True})
+
+
+@pytest.mark.parametrize(('pixels', 'smallest'), [(160 * 120, 0.2), (640 * 480, 0.16), (6000 * 4000, 0.08)])
+def test_large_images_get_smaller_crops(base, pixels, smallest):
+    assert values(base, images=COCO._replace(median_pixels=pixels))[CROP] == (smallest, 1.0)
+
+
+@pytest.mark.parametrize(('number', 'epochs'), [(500, 1600), (118_287, 800), (1_281_167, 243)])
+def test_few_images_are_seen_more_often(base, number, epochs):
+    assert values(base, images=COCO._replace(number=number))['train_cfg.max_epochs'] == epochs
+
+
+def test_without_a_gpu_a_night_is_enough(base):
+    found = values(base, images=COCO._replace(number=2000), machine=LAPTOP)
+    assert found['train_cfg.max_epochs'] == round(12 * 3600 * 4 * 20e9 / (2000 * 60e9))
+    assert values(base, machine=LAPTOP)['train_cfg.max_epochs'] == 10
+
+
+def test_trained_weights_get_a_quarter_of_rate_and_epochs(base):
+    found = values(base, pretrained=True)
+    assert (found['optim_wrapper.optimizer.lr'], found['train_cfg.max_epochs']) == (1.5e-4, 200)
+
+
+def test_what_the_user_gives_stands_and_the_rest_follows_it(base):
+    settings = suggest(base, given={'train_dataloader.batch_size': 32, 'train_cfg': dict(max_epochs=100)})
+    found = {setting.key: setting.value for setting in settings}
+    assert found['optim_wrapper.optimizer.lr'] == 3e-4
+    assert (found['param_scheduler.0.end'], found['param_scheduler.1.T_max']) == (5, 95)
+    assert found['default_hooks.checkpoint.interval'] == 5
+    assert {setting.key for setting in settings if setting.given} == {'train_dataloader.batch_size', 'train_cfg.max_epochs'}
+    assert not {'train_dataloader.batch_size', 'train_cfg.max_epochs'} & changes(settings).keys()
+
+
+def test_a_schedule_of_the_users_own_is_kept(base):
+    given = {'param_scheduler': [dict(type='ConstantLR', factor=1.0, begin=0, end=50)], 'train_cfg.max_epochs': 50}
+    assert not any(key.startswith('param_scheduler') for key in values(base, given=given))
+
+
+def test_a_run_counted_in_iterations_keeps_its_length(base):
+    base = load_config(base, {'train_cfg': dict(_delete_=True, type='IterBasedTrainLoop', max_iters=100)})
+    assert 'train_cfg.max_epochs' not in values(base)
+
+
+def test_pasted_the_settings_give_the_same_config(base):
+    settings = suggest(base, images=Images(5000, 640 * 480))
+    flag, *options = as_options(settings).split()
+    pasted = {}
+    for option in options:
+        key, _, value = option.partition('=')
+        pasted[key] = DictAction._parse_iterable(value)
+    suggested, pasted = load_config(base, changes(settings)), load_config(base, pasted)
+    pasted.train_dataloader.dataset.pipeline[1].transforms[0][0].crop_ratio_range = tuple(
+        pasted.train_dataloader.dataset.pipeline[1].transforms[0][0].crop_ratio_range
+    )
+    assert flag == '--cfg-options' and suggested.to_dict() == pasted.to_dict()
+
+
+def test_each_setting_is_told_with_its_rule(base):
+    lines = describe_settings(suggest(base, given={'train_dataloader.batch_size': 64}))
+    assert lines[:4] == [
+        '  train_dataloader.batch_size=64',
+        '      yours',
+        '  optim_wrapper.optimizer.lr=0.00042',
+        "      0.0006 · √(512/1024), the config's for a batch of 1024",
+    ]
+
+
+def test_fewer_than_two_images_a_process_are_refused(base):
+    with pytest.raises(UserError, match='data: 15 images for 8 processes: give two or more for each'):
+        suggest(base, images=COCO._replace(number=15))
+
+
+def test_a_config_without_a_schedule_has_only_its_epochs_changed():
+    cfg = Config(
+        dict(
+            train_dataloader=dict(batch_size=4, dataset=dict(pipeline=[])),
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+            train_cfg=dict(max_epochs=3),
+        )
+    )
+    found = suggest_settings(cfg, cfg, Images(500, 1e5), GPUS, None, {})
+    assert [setting.key for setting in found][2:] == ['train_cfg.max_epochs', 'train_dataloader.num_workers']
