@@ -32,6 +32,8 @@ vars(apis).update({name: getattr(apis, name) for name in apis.__all__})
 nitpicky = True
 nitpick_ignore_regex = [('py:class', r'(?!mmdclpp\.).*'), ('py:.*', r'(mm(engine|cv|pretrain|seg|det)|torch|timm)\..*')]
 
+highlight_language = 'text'  # of blocks that name none
+
 html_theme = 'furo'
 html_title = f'mmdclpp {release}'
 html_theme_options = {
@@ -49,7 +51,8 @@ def unlink_folders(app, doctree):
     """Show links to folders of the repository as text; a file outside ``docs/`` is copied to the site by MyST."""
     folder = Path(app.env.doc2path(app.env.docname)).parent
     for reference in list(doctree.findall(pending_xref)):
-        if reference.get('reftype') == 'myst' and (folder / reference['reftarget']).is_dir():
+        unknown = reference.get('reftype') == 'myst' and reference.get('refdomain') is None
+        if unknown and (folder / reference['reftarget']).is_dir():
             reference.replace_self(reference.children)
 
 

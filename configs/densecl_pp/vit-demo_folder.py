@@ -7,5 +7,7 @@
 _base_ = 'vit-mini_photos.py'
 _dataset = _base_.train_dataloader.dataset.datasets[0]
 train_dataloader = dict(
-    dataset=dict(_delete_=True, type='UnlabelledImages', data_root='data/own_images/', pipeline=_dataset.pipeline)  # --data
+    dataset=dict(
+        _delete_=True, type='UnlabelledImages', data_root='data/own_images/', pipeline=_dataset.pipeline
+    )  # --data
 )

@@ -21,8 +21,9 @@ class LoadImage(BaseTransform):
     """Read and decode ``results['img_path']``.
 
     Like mmcv's ``LoadImageFromFile``, but a missing, broken or truncated file gives one line that names it, where
-    decoders otherwise fail obscurely or, for truncated JPEGs, fill the rest with grey; and with the default arguments
-    whatever OpenCV or Pillow reads is loaded, as :func:`~mmdclpp.datasets.decode_image.decode_image` says.
+    decoders otherwise fail obscurely or, for truncated JPEGs, fill the rest with grey. With the default arguments,
+    Pillow reads what OpenCV cannot (GIF, AVIF, TIFF of 32 bits), and samples of more than 8 bits are stretched from the
+    image's own 0.1 to its 99.9 percentile.
 
     Adds ``img``, uint8 of shape ``(H, W, 3)`` (BGR), ``img_shape`` and ``ori_shape``, both ``(H, W)``.
 

@@ -57,9 +57,7 @@ def attention_heads(images: Sequence[np.ndarray], attention: Tensor, grid: Tuple
     images = check_images(images, 'images')
     weights = _checked(attention, grid, len(images), 'attention')
     columns = [('mean of heads', _heat(images, weights.mean(axis=1), grid))]
-    for head in range(weights.shape[1]):
-        share = weights[:, head].sum(axis=-1).mean()
-        columns.append((f'head {head + 1}\n{share:.0%} on patches', _heat(images, weights[:, head], grid)))
+    columns += [(f'head {head + 1}', _heat(images, weights[:, head], grid)) for head in range(weights.shape[1])]
     return image_rows(images, columns, out_png, NOTE)
 
 

@@ -119,7 +119,7 @@ def _draw_pair(
         axes.plot(x, y, color=to_rgba('white', 0.7 * alpha), linewidth=2.2, solid_capstyle='round')
         axes.plot(x, y, color=to_rgba(colour, alpha), linewidth=1.2, solid_capstyle='round')
         fill, rim = (colour, 'white') if match.mutual[cell] else ('white', colour)
-        axes.scatter(x, y, s=60, facecolor=fill, edgecolor=rim, linewidth=0.8, zorder=3)
+        axes.scatter(x, y, s=60, facecolor=fill, edgecolor=rim, linewidth=0.8, zorder=3, clip_on=False)
         # Lines along a row of the grid lie on one another: the number tells which ends belong together.
         for end in zip(x, y):
             ink = 'white' if np.mean(to_rgba(fill)[:3]) < 0.45 else INK

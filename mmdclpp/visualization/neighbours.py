@@ -62,10 +62,10 @@ def neighbour_rows(
     several = len(neighbours) > 1
     height = HEIGHT + _GAP
     figure = new_figure(
-        several * _NAMES + (WIDTH + _GAP) * (1 + num_neighbours), (height * len(neighbours) + 3 * _GAP) * len(queries)
+        several * _NAMES + (WIDTH + _GAP) * (1 + num_neighbours), (height * len(neighbours) + 2 * _GAP) * len(queries)
     )
     figure.get_layout_engine().set(w_pad=_GAP / 2, h_pad=_GAP / 2, wspace=0, hspace=0)
-    for number, part in enumerate(np.atleast_1d(figure.subfigures(len(queries), 1, hspace=0.06))):
+    for number, part in enumerate(np.atleast_1d(figure.subfigures(len(queries), 1, hspace=0.03))):
         panels = part.subplots(len(neighbours), 1 + num_neighbours, squeeze=False)
         for axes in panels.flat:
             bare(axes)

@@ -11,11 +11,12 @@ from PIL import Image
 from mmdclpp.errors import UserError
 
 from .inputs import check_images
-from .style import COLOURS, DPI, FAINT, LABEL, TITLE, PathLike, bare, folded, new_figure, save_figure
+from .style import COLOURS, DPI, FAINT, LABEL, NOTE, TITLE, PathLike, bare, folded, new_figure, save_figure
 
 PANEL = 4.6  # in, of several; a single one is larger
 SINGLE = 6.5
 _FILL = 0.9  # share of a panel that thumbnails would cover if they were spread evenly
+_LARGEST = 0.14  # of a panel's side
 _APART = 0.85  # of a thumbnail's side, between the middles of two
 
 
@@ -42,7 +43,7 @@ def thumbnail_chart(
     for name, places in points.items():
         if np.shape(places) != (len(images), 2) or not np.isfinite(places).all():
             raise UserError(f'points of {name!r} are not {len(images)} finite pairs: give one for each image')
-    side = min(math.sqrt(_FILL / len(images)), 0.2)
+    side = min(math.sqrt(_FILL / len(images)), _LARGEST)
     panel = PANEL if len(points) > 1 else SINGLE
     pixels = round(side * panel * DPI)
     thumbnails = [_square(image, pixels) for image in images]
@@ -58,6 +59,7 @@ def thumbnail_chart(
         axes.remove()
     if title:
         figure.suptitle(title, **TITLE)
+    figure.supxlabel('dots: images without room for a thumbnail', **NOTE)
     return save_figure(figure, out_png)
 
 

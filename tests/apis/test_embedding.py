@@ -237,6 +237,22 @@ def test_a_timm_checkpoint_gives_timms_own_features(tmp_path):
     torch.testing.assert_close(found.dense.flatten(2).transpose(1, 2), expected[:, reference.num_prefix_tokens :])
 
 
+def write_config(folder, backbone):
+    (folder / 'config.py').write_text(f'model = dict(backbone={backbone!r})')
+    return folder / 'config.py'
+
+
+def test_a_timm_backbone_of_a_config_takes_images_of_any_size_too(tmp_path):
+    fixed = {key: value for key, value in TIMM.items() if key != 'dynamic_img_size'}
+    model = load_backbone('random', config=write_config(tmp_path, fixed))
+    assert extract(model, noise(20, 30), size=(16, 40)).dense.shape == (1, 24, 2, 5)
+
+
+def test_a_backbone_whose_module_is_not_imported_is_named_with_the_remedy(tmp_path):
+    with pytest.raises(UserError, match='backbone mmdclpp.Mine is registered nowhere.*PYTHONPATH'):
+        load_backbone('random', config=write_config(tmp_path, dict(type='Mine')))
+
+
 def test_a_model_is_trainable_through_its_forward_and_stays_one_module(vit):
     vit(vit.preprocess(noise(8, 8))).positions.sum().backward()
     assert all(parameter.grad is not None for parameter in vit.backbone.layers.parameters())

@@ -10,8 +10,8 @@ import pytest
 
 from .pages import DOCS
 
-pytest.importorskip('sphinx', reason='needs requirements/docs.txt: make docs')
-pytestmark = pytest.mark.slow
+
+pytestmark = [pytest.mark.slow, pytest.mark.ci]
 
 
 class Page(HTMLParser):

@@ -14,7 +14,8 @@ from mmdclpp.utils.measure import peak_memory
 
 from .rehearsal import simulated_processes
 
-_WARM_UP, _STEPS = 2, 5
+_WARM_UP, _STEPS = 1, 7
+_SECONDS = 20  # after which no further step is begun
 
 
 class Measured(NamedTuple):
@@ -59,7 +60,7 @@ def measure_steps(
     times = []
     try:
         with simulated_processes(processes):
-            for _ in range(_WARM_UP + _STEPS):
+            while len(times) <= _WARM_UP or (sum(times) < _SECONDS and len(times) < _WARM_UP + _STEPS):
                 start = time.perf_counter()
                 step()
                 times.append(time.perf_counter() - start)

@@ -110,9 +110,10 @@ def _attention_backward(gradient, query, key, value, *args, **kwargs) -> int:
     return sdpa_backward_flop_count(gradient.shape, query.shape, key.shape, value.shape)
 
 
-# PyTorch's table knows the kernels of GPUs alone.
+# PyTorch's table knows attention by the kernels of GPUs alone, and nothing that works in place.
 _FLOPS = {
     **flop_registry,
+    aten.addmm_: flop_registry[aten.addmm],
     aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
 }

@@ -48,18 +48,18 @@ def check_outputs(target: Target, model: ExportedModel, folder: Path) -> Dict[Si
     return differences
 
 
-def check_keys(library: str, expected: AbstractSet[str], found: AbstractSet[str]) -> None:
+def check_keys(to: str, expected: AbstractSet[str], found: AbstractSet[str]) -> None:
     """Raise a UserError unless the keys of a file are those that the library's model has."""
     missing, unexpected = sorted(expected - found), sorted(found - expected)
     if missing or unexpected:
         raise UserError(
-            f'to={library}: its model needs {len(missing)} weights that the export lacks {missing[:3]}, and knows not '
+            f'to={to}: its model needs {len(missing)} weights that the export lacks {missing[:3]}, and knows not '
             f'{len(unexpected)} that it has {unexpected[:3]}: nothing is written; export to another library'
         )
 
 
 def _differs(target: Target, size: Size, how: str) -> UserError:
     return UserError(
-        f'to={target.library}: compared there with the backbone at {size[0]} × {size[1]} px, {how}: nothing is '
-        f'written; {target.remedy}'
+        f'to={target.name}: compared in {target.library} with the backbone at {size[0]} × {size[1]} px, {how}: nothing '
+        f'is written; {target.remedy}'
     )

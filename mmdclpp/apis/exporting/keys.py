@@ -11,13 +11,13 @@ Rules = Sequence[Tuple[str, Sequence[str]]]
 Names = Dict[str, Tuple[str, ...]]
 
 
-def rename(keys: Iterable[str], rules: Rules, library: str) -> Names:
+def rename(keys: Iterable[str], rules: Rules, to: str) -> Names:
     """Find what each key is called in another library.
 
     Args:
         keys (Iterable[str]): Our keys.
         rules (Rules): Of several that fit the whole of a key, the first counts.
-        library (str): The library, for messages.
+        to (str): The library, for messages.
 
     Returns:
         Names: One entry a key.
@@ -32,9 +32,9 @@ def rename(keys: Iterable[str], rules: Rules, library: str) -> Names:
                 names[key] = tuple(match.expand(template) for template in templates)
                 break
         else:
-            raise UserError(f'to={library}: {library} has no weight like {key}: export to another library')
+            raise UserError(f'to={to}: there is no weight like {key}: export to another library')
     taken = [name for parts in names.values() for name in parts]
     twice = sorted({name for name in taken if taken.count(name) > 1})
     if twice:
-        raise UserError(f'to={library}: two weights would be called {twice[0]} in {library}: export to another library')
+        raise UserError(f'to={to}: two weights would be called {twice[0]}: export to another library')
     return names

@@ -8,12 +8,12 @@ from mmdclpp.apis.exporting.model import ExportedModel, backbone_settings
 from mmdclpp.errors import UserError
 
 
-def require_plain_vit(model: ExportedModel, library: str, **values: Any) -> None:
+def require_plain_vit(model: ExportedModel, to: str, **values: Any) -> None:
     """Raise a UserError if a ``VisionTransformer`` has settings that a library has no counterpart of.
 
     Args:
         model (ExportedModel): The model.
-        library (str): The library.
+        to (str): The library.
         **values: Further settings, and the only value that the library knows of each.
     """
     backbone, settings = model.backbone, backbone_settings(model.source)
@@ -34,10 +34,10 @@ def require_plain_vit(model: ExportedModel, library: str, **values: Any) -> None
         layer_cfgs={},
         **values,
     )
-    _require(library, settings, usual)
+    _require(to, settings, usual)
 
 
-def require_plain_resnet(model: ExportedModel, library: str, **values: Any) -> None:
+def require_plain_resnet(model: ExportedModel, to: str, **values: Any) -> None:
     """The same of a ``ResNet``."""
     backbone = model.backbone
     bottleneck = backbone.depth >= 50
@@ -58,13 +58,13 @@ def require_plain_resnet(model: ExportedModel, library: str, **values: Any) -> N
         out_indices='last',
         **values,
     )
-    _require(library, settings, usual)
+    _require(to, settings, usual)
 
 
-def _require(library: str, settings: Dict[str, Any], usual: Dict[str, Any]) -> None:
+def _require(to: str, settings: Dict[str, Any], usual: Dict[str, Any]) -> None:
     for name, value in usual.items():
         if settings[name] != value:
             raise UserError(
-                f'to={library}: {library} has no such model with {name}={settings[name]!r}: use --to mmpretrain, '
+                f'to={to}: there is no such model with {name}={settings[name]!r}: use --to mmpretrain, '
                 'mmseg, onnx or torchscript'
             )

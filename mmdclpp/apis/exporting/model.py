@@ -91,12 +91,10 @@ class ExportedModel:
         """Mean and standard deviation of images from 0 to 1."""
         return {key: [round(value / 255, 9) for value in self.source.normalise[key]] for key in ('mean', 'std')}
 
-    def require_rgb(self, library: str) -> None:
+    def require_rgb(self, to: str) -> None:
         """Raise a UserError if the model takes blue first, for a library that gives red first."""
         if not self.source.normalise['to_rgb']:
-            raise UserError(
-                f'to={library}: the model was trained on BGR images, and {library} gives RGB: use --to onnx'
-            )
+            raise UserError(f'to={to}: the model takes BGR images, and gets RGB there: use --to mmpretrain or onnx')
 
 
 def global_and_dense(backbone: nn.Module, images: Tensor, aggregate: str) -> Tuple[Tensor, Tensor]:

@@ -17,7 +17,8 @@ class Target:
     """A library that backbones are exported to.
 
     Attributes:
-        library (str): Its name.
+        name (str): What a user calls it.
+        library (str): Its own name.
         packages (Sequence[str]): Modules that must be there; those outside the base install come with
             ``mmdclpp[export]``.
         write (Callable): Given the model and a folder, writes all files but the model card there.
@@ -32,6 +33,7 @@ class Target:
         remedy (str): What a user can do where the export is not right.
     """
 
+    name: str
     library: str
     packages: Sequence[str]
     write: Callable[[ExportedModel, Path], None]

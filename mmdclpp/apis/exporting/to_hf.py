@@ -60,7 +60,7 @@ def resnet_rules(num_convs: int) -> Tuple:
 
 def write(model: ExportedModel, folder: Path) -> None:
     """Write ``config.json``, ``preprocessor_config.json`` and ``model.safetensors``."""
-    model.require_rgb('transformers')
+    model.require_rgb('hf')
     config, names = _describe(model)
     size = model.source.image_size
     preprocessor = dict(
@@ -129,7 +129,7 @@ images = torch.rand(1, 3, {size}, {size})
 """
 
 
-TARGET = Target('transformers', ['transformers'], write, load, usage)
+TARGET = Target('hf', 'transformers', ['transformers'], write, load, usage)
 
 
 def _describe(model: ExportedModel):

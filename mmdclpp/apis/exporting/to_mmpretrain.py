@@ -60,8 +60,9 @@ cfg = Config.fromfile('{name}/config.py')
 model = MODELS.build(cfg.model)  # an ImageClassifier; give it a head in a config that inherits from this one
 model.init_weights()  # loads the backbone
 model.eval()
-features = model.extract_feat(torch.rand(1, 3, {size}, {size}))[-1]  # (1, {model.channels})
+images = torch.rand(1, 3, {size}, {size})
+features = model.extract_feat(images)[-1]  # (1, {model.channels})
 """
 
 
-TARGET = Target('mmpretrain', ['mmpretrain'], write, load, usage)
+TARGET = Target('mmpretrain', 'mmpretrain', ['mmpretrain'], write, load, usage)

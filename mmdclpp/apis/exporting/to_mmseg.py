@@ -80,11 +80,12 @@ cfg.model.update(type='EncoderDecoder', decode_head=dict({arguments}))
 model = MODELS.build(cfg.model)
 model.init_weights()  # loads the backbone
 model.eval()
-features = model.extract_feat(torch.rand(1, 3, {size}, {size}))[-1]  # (1, {model.channels}, rows, columns)
+images = torch.rand(1, 3, {size}, {size})
+features = model.extract_feat(images)[-1]  # (1, {model.channels}, rows, columns)
 """
 
 
-TARGET = Target('mmseg', ['mmseg'], write, load, usage)
+TARGET = Target('mmseg', 'mmseg', ['mmseg'], write, load, usage)
 
 
 def _head(model: ExportedModel) -> Dict[str, Any]:

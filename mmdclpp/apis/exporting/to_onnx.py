@@ -83,11 +83,11 @@ import numpy as np
 import onnxruntime
 
 session = onnxruntime.InferenceSession('{name}/{FILE}')
-images = np.zeros((1, 3, {size}, {size}), np.float32)  # normalised
+images = np.random.rand(1, 3, {size}, {size}).astype(np.float32)  # normalised
 features, dense = session.run(['global', 'dense'], {{'images': images}})
 """
 
 
 TARGET = Target(
-    'onnxruntime', ['onnx', 'onnxscript', 'onnxruntime'], write, load, usage, note=sizes_note, remedy=REMEDY
+    'onnx', 'onnxruntime', ['onnx', 'onnxscript', 'onnxruntime'], write, load, usage, note=sizes_note, remedy=REMEDY
 )

@@ -91,7 +91,8 @@ def initial_weights(init: str, cfg: Config, view_size: int, write: bool = True) 
                 data_preprocessor=source.normalise,
                 aggregate=source.aggregate,
             ),
-        )
+        ),
+        format_python_code=False,  # which takes seconds
     )
     file = Path(cfg.work_dir, FILE)
     if write:

@@ -136,7 +136,9 @@ def _find_out(
         before = json.loads((work_dir / SETTINGS).read_text())
         if before['data'] == dataset:
             print(f'{work_dir / SETTINGS}: images and settings as before; delete it to survey the images anew')
-            return _Found({key: value for key, value in before['settings'].items() if key not in options}, before['left_out'])
+            return _Found(
+                {key: value for key, value in before['settings'].items() if key not in options}, before['left_out']
+            )
 
     images = list_images(dataset)
     survey = survey_images([images[index]['img_path'] for index in range(len(images))], other_files(dataset))

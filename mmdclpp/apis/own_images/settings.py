@@ -160,7 +160,7 @@ def _crops(cfg: Config, images: Images) -> List[Setting]:
             f"from {size}² px of a median image's {images.median_pixels:,.0f} px, within {SMALLEST_CROP} (SimCLR) and "
             f'{LARGEST_SMALLEST_CROP} (DenseCL), to all of it'
         )
-        settings.append(Setting(f'{key}.crop_ratio_range', (smallest, 1.0), rule))
+        settings.append(Setting(f'{key}.crop_ratio_range', [smallest, 1.0], rule))
     return settings
 
 

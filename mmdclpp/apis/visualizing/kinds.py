@@ -1,9 +1,10 @@
 """The kinds of pictures: each is made from a job, and gives the files it wrote."""
 
 import re
-from typing import Callable, Dict, List, NamedTuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import torch
+from PIL import Image
 
 from mmdclpp.apis.visualizing.gallery import nearest_images, nearest_patches
 from mmdclpp.apis.visualizing.images import displayed, two_views
@@ -14,7 +15,7 @@ from mmdclpp.models.backbones.attention import class_attention
 from mmdclpp.visualization.attention import attention_heads, attention_maps
 from mmdclpp.visualization.clusters import feature_clusters
 from mmdclpp.visualization.components import feature_pca
-from mmdclpp.visualization.match_page import DensePairs, Pair, match_page
+from mmdclpp.visualization.match_page import DensePairs, Pair, Place, match_page
 from mmdclpp.visualization.matches import correspondences
 from mmdclpp.visualization.neighbours import neighbour_rows
 from mmdclpp.visualization.thumbnails import thumbnail_chart
@@ -41,17 +42,24 @@ def slug(name: str) -> str:
     return re.sub(r'[^0-9A-Za-z]+', '_', name.replace('+', 'p').replace('*', '_star')).strip('_').lower() or 'model'
 
 
-def _matches(job: Job) -> List[File]:
-    if job.options.pairs == 'images':
-        if len(job.squares) < 2:
-            raise UserError('matches: pairs=images needs two images: give another, or use pairs=views')
-        views = job.squares[: len(job.squares) // 2 * 2]
-        titles = [f'{one.name} and {other.name}' for one, other in zip(job.shown[::2], job.shown[1::2])]
-        places = [None] * len(titles)
-    else:
+def pairs_of(job: Job) -> Tuple[List[Image.Image], List[str], List[Optional[Tuple[Place, Place]]]]:
+    """What is matched: the images of all pairs, first and second in turn; the pairs' titles; where two views lie.
+
+    Raises:
+        UserError: If there is no pair.
+    """
+    if job.options.pairs == 'views':
         made = [two_views(square, (job.options.seed, index)) for index, square in enumerate(job.squares)]
         views = [view for pair, _ in made for view in pair]
-        titles, places = [f'two views of {path.name}' for path in job.shown], [where for _, where in made]
+        return views, [f'two views of {path.name}' for path in job.shown], [places for _, places in made]
+    if len(job.shown) < 2:
+        raise UserError('matches: pairs=images needs two images: give another, or use pairs=views')
+    titles = [f'{one.name} and {other.name}' for one, other in zip(job.shown[::2], job.shown[1::2])]
+    return job.squares[: 2 * len(titles)], titles, [None] * len(titles)
+
+
+def _matches(job: Job) -> List[File]:
+    views, titles, places = pairs_of(job)
     positions, grids = job.dense_of(views)
     pictures = [displayed(view) for view in views]
     pairs = [Pair(title, pair, where) for title, pair, where in zip(titles, zip(pictures[::2], pictures[1::2]), places)]

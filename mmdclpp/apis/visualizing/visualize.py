@@ -4,6 +4,8 @@ import struct
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Union
 
+import numpy as np
+import torch
 from mmengine.device import get_device
 from rich.console import Console
 
@@ -76,9 +78,7 @@ def visualize(
     paths = find_images(images, num_images, seed)
     sources = read_sources(list(map(str, models)), backbone, None if config is None else str(config), names)
     named = dict(zip(_names(sources) if names is None else _distinct(names), sources))
-    if pairs is None:
-        pairs = 'images' if len(paths) == 2 and all(Path(image).is_file() for image in images) else 'views'
-    options = Options(size, pairs, num_clusters, num_neighbours, embedding, seed)
+    options = Options(size, pairs or default_pairs(images), num_clusters, num_neighbours, embedding, seed)
     device = get_device()
     job = Job(
         models={name: PretrainedBackbone(source, device) for name, source in named.items()},
@@ -87,7 +87,15 @@ def visualize(
         folder=Path(out_dir) if out_dir is not None else _default_folder(sources, models),
         options=options,
     )
+    for name, model in job.models.items():
+        _check_input(name, model, job.size(model))
     return _draw(job, show)
+
+
+def default_pairs(images: Sequence[PathLike]) -> str:
+    """What is matched if the user does not say."""
+    two_files = len(images) == 2 and all(Path(image).is_file() and Path(image).suffix != '.txt' for image in images)
+    return 'images' if two_files else 'views'
 
 
 def _draw(job: Job, show: Optional[Sequence[str]]) -> List[Path]:
@@ -138,6 +146,15 @@ def _width(path: Path) -> int:
         return 0
     with path.open('rb') as file:
         return round(struct.unpack('>I', file.read(20)[16:])[0] / _DOTS)  # PNG's first chunk begins with it
+
+
+@torch.no_grad()
+def _check_input(name: str, model: PretrainedBackbone, size: int) -> None:
+    """Raise a UserError if a model does not take images of a size, as some of timm's do not."""
+    try:
+        model(model.preprocess(np.zeros((1, 1), np.uint8), size))
+    except AssertionError as error:
+        raise UserError(f'size={size}: {name} does not take it ({error}): give {model.source.image_size}') from error
 
 
 def _check(show: Optional[Sequence[str]], pairs: Optional[str], **positive: int) -> None:

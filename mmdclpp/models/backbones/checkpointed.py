@@ -6,7 +6,7 @@ from typing import Iterator, List
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.checkpoint import checkpoint, noop_context_fn
+from torch.utils.checkpoint import checkpoint
 
 from mmdclpp.errors import UserError
 
@@ -53,14 +53,15 @@ def _blocks(backbone: nn.Module) -> List[nn.Module]:
 def _checkpoint(block: nn.Module) -> None:
     forward = block.forward
     norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
-    contexts = (lambda: (nullcontext(), _running_statistics_kept(norms))) if norms else noop_context_fn
+    contexts = dict(context_fn=lambda: (nullcontext(), _running_statistics_kept(norms))) if norms else {}
 
     def checkpointed(*args, **kwargs):
         if block.training and torch.is_grad_enabled():
-            return checkpoint(forward, *args, use_reentrant=False, context_fn=contexts, **kwargs)
+            return checkpoint(forward, *args, use_reentrant=False, **contexts, **kwargs)
         return forward(*args, **kwargs)
 
-    block.forward = checkpointed
+    # torch.compile knows no contexts here: it leaves such blocks as they are.
+    block.forward = torch.compiler.disable(checkpointed) if norms else checkpointed
 
 
 @contextmanager

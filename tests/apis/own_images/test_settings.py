@@ -37,7 +37,7 @@ def test_coco_on_eight_gpus_gets_the_configs_own_recipe(base):
     found = values(base)
     assert found['train_dataloader.batch_size'] == 128
     assert found['optim_wrapper.optimizer.lr'] == 6e-4
-    assert found[CROP] == (0.16, 1.0)
+    assert found[CROP] == [0.16, 1.0]
     assert found['train_cfg.max_epochs'] == 800
     assert not any(key.startswith('param_scheduler') for key in found)
 
@@ -71,7 +71,7 @@ def test_what_mmengine_scales_is_left_to_it(base):
 
 @pytest.mark.parametrize(('pixels', 'smallest'), [(160 * 120, 0.2), (640 * 480, 0.16), (6000 * 4000, 0.08)])
 def test_large_images_get_smaller_crops(base, pixels, smallest):
-    assert values(base, images=COCO._replace(median_pixels=pixels))[CROP] == (smallest, 1.0)
+    assert values(base, images=COCO._replace(median_pixels=pixels))[CROP] == [smallest, 1.0]
 
 
 @pytest.mark.parametrize(('number', 'epochs'), [(500, 1600), (118_287, 800), (1_281_167, 243)])
@@ -96,7 +96,10 @@ def test_what_the_user_gives_stands_and_the_rest_follows_it(base):
     assert found['optim_wrapper.optimizer.lr'] == 3e-4
     assert (found['param_scheduler.0.end'], found['param_scheduler.1.T_max']) == (5, 95)
     assert found['default_hooks.checkpoint.interval'] == 5
-    assert {setting.key for setting in settings if setting.given} == {'train_dataloader.batch_size', 'train_cfg.max_epochs'}
+    assert {setting.key for setting in settings if setting.given} == {
+        'train_dataloader.batch_size',
+        'train_cfg.max_epochs',
+    }
     assert not {'train_dataloader.batch_size', 'train_cfg.max_epochs'} & changes(settings).keys()
 
 
@@ -117,11 +120,8 @@ def test_pasted_the_settings_give_the_same_config(base):
     for option in options:
         key, _, value = option.partition('=')
         pasted[key] = DictAction._parse_iterable(value)
-    suggested, pasted = load_config(base, changes(settings)), load_config(base, pasted)
-    pasted.train_dataloader.dataset.pipeline[1].transforms[0][0].crop_ratio_range = tuple(
-        pasted.train_dataloader.dataset.pipeline[1].transforms[0][0].crop_ratio_range
-    )
-    assert flag == '--cfg-options' and suggested.to_dict() == pasted.to_dict()
+    assert flag == '--cfg-options'
+    assert load_config(base, pasted).to_dict() == load_config(base, changes(settings)).to_dict()
 
 
 def test_each_setting_is_told_with_its_rule(base):

@@ -30,7 +30,7 @@ def test_a_file_arrives_whole(server, url, path, capsys):
     download(url, path, len(CONTENT), MD5)
     assert path.read_bytes() == CONTENT
     assert list(path.parent.iterdir()) == [path]
-    assert 'a.zip: 3.0 MB of 3.0 MB' in capsys.readouterr().out
+    assert 'a.zip  3.0 MB of 3.0 MB' in capsys.readouterr().out
 
 
 def test_a_cut_connection_is_resumed_where_it_ended(server, url, path, capsys):

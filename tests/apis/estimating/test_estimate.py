@@ -1,0 +1,149 @@
+"""Estimates of configs, without a GPU and mostly without data."""
+
+import json
+
+import pytest
+from mmengine.config import Config
+
+from mmdclpp.apis import estimate
+from mmdclpp.apis.estimating import estimate as module
+from mmdclpp.apis.estimating import loading
+from mmdclpp.apis.estimating.devices import DEVICES
+from mmdclpp.apis.estimating.report import conclusions, print_estimate
+from mmdclpp.errors import UserError
+from mmdclpp.utils.strict_json import strict_json
+from tests.core.cases import one_line
+
+CONFIGS = ('simclr', 'densecl', 'densecl_pp')
+SMALL = 'densecl_pp/vit-demo_scenes.py'
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # where no data are
+    monkeypatch.setattr(loading, '_SECONDS', 0.02)
+
+
+def of(repo, name=SMALL, **kwargs):
+    kwargs.setdefault('images', 3000)
+    return estimate(repo / 'configs' / name, **kwargs)
+
+
+def pytest_generate_tests(metafunc):
+    if 'config' in metafunc.fixturenames:
+        root = metafunc.config.rootpath / 'configs'
+        files = [file for folder in CONFIGS for file in sorted((root / folder).glob('*.py'))]
+        metafunc.parametrize('config', files, ids=[f'{file.parent.name}/{file.stem}' for file in files])
+
+
+@pytest.mark.slow
+def test_every_pretraining_config_has_an_estimate(config):
+    found = estimate(config, gpus=8, images=118287, amp='queue' not in config.name)
+    assert found.fits and found.largest_batch > found.batch_size
+    assert 0 < found.step_seconds < 10 and found.total_seconds > found.epoch_seconds > 0
+
+
+def test_a_config_of_coco_has_its_images_without_having_them(repo):
+    backbone = dict(_delete_=True, type='TIMMBackbone', model_name='resnet18', pretrained=True)
+    options = {'model.backbone': backbone, 'model.neck.in_channels': 512}
+    found = estimate(repo / 'configs/densecl_pp/r50_coco.py', gpus=8, cfg_options=options)
+    assert found.loading.images == 118_287 and 'not here' in found.loading.counted
+    assert found.iterations == 118_287 // (8 * 32) and found.epochs == 800
+    assert found.loading.views == [(3, 224, 224)] * 2
+
+
+def test_images_that_are_there_are_counted_and_loaded(repo, tiny_coco):
+    found = estimate(repo / 'configs' / SMALL, batch_size=2, data=tiny_coco / 'images')
+    assert found.loading.images == 8 and found.iterations == 4
+    assert found.loading.loaded == "the config's own images" and found.loading.rate > 0
+
+
+def test_memory_has_a_part_for_everything_that_a_training_keeps(repo):
+    plain = of(repo).memory
+    much = of(repo, gpus=2, accumulate=2, ema=True).memory
+    weights = plain['weights']
+    assert plain['optimizer'] == pytest.approx(2 * weights, rel=0.01)  # AdamW; buffers have no moments
+    assert plain['gradient buckets'] == plain['averaged weights'] == plain['accumulated gradients'] == 0
+    assert much['averaged weights'] == weights
+    assert much['gradient buckets'] == much['accumulated gradients'] == plain['optimizer'] / 2
+
+
+@pytest.mark.parametrize(
+    ('optimizer', 'states'),
+    [
+        (dict(type='AdamW', lr=1e-3), 2),
+        (dict(type='SGD', lr=0.1, momentum=0.9), 1),
+        (dict(type='SGD', lr=0.1), 0),
+        (dict(type='LARS', lr=0.1, momentum=0.9), 1),
+    ],
+)
+def test_an_optimizer_is_asked_what_it_keeps(optimizer, states):
+    assert module._states_per_weight(optimizer) == states
+
+
+def test_the_largest_batch_fits_and_a_larger_one_does_not(repo, monkeypatch):
+    monkeypatch.setitem(DEVICES, 'l4', DEVICES['l4']._replace(bytes=3 * 2**30))
+    largest = of(repo, gpu='l4').largest_batch
+    assert of(repo, gpu='l4', batch_size=largest).fits
+    beyond = of(repo, gpu='l4', batch_size=round(1.1 * largest), accumulate=3)
+    assert not beyond.fits and beyond.largest_batch == pytest.approx(largest, rel=0.1)
+    advice = '\n'.join(conclusions(beyond))
+    assert '--amp and --grad-checkpointing' in advice
+    assert f'--batch-size {beyond.largest_batch} --accumulate 4' in advice
+
+
+def test_time_is_that_of_computing_or_of_loading_whichever_is_slower(repo):
+    found = of(repo, gpus=4)
+    flops = sum(found.step.flops.values())
+    assert found.predicted_seconds == pytest.approx(flops / (0.4 * 67e12))
+    assert of(repo, gpus=4, utilisation=0.2).predicted_seconds == pytest.approx(2 * found.predicted_seconds)
+    fast = found.__class__(**{**vars(found), 'loading': found.loading._replace(rate=1e9)})
+    assert fast.epoch_seconds == pytest.approx(found.iterations * found.predicted_seconds)
+    slow = found.__class__(**{**vars(found), 'loading': found.loading._replace(rate=10.0)})
+    assert slow.epoch_seconds == pytest.approx(found.iterations * 4 * 32 / (4 * 10.0))  # a worker a GPU
+    assert 'Loading is the limit' in conclusions(slow)[1] and len(conclusions(slow)) == len(conclusions(fast)) + 1
+
+
+def test_what_is_measured_stands_beside_what_is_predicted(repo, capsys):
+    found = of(repo, measure=True, batch_size=4, gpus=2)
+    assert found.step_seconds == found.measured.seconds > 0
+    assert found.memory['reserved'] == 0
+    print_estimate(found, 'title')
+    out = capsys.readouterr().out
+    assert 'predicted is 0.9' in out or 'predicted is 1.' in out
+    assert json.loads(strict_json(found.as_dict()))['measured']['peak_bytes'] == found.measured.peak_bytes
+
+
+MISTAKES = {
+    'a GPU that is not known': (dict(gpu='h1000'), "gpu='h1000' is unknown"),
+    'one image': (dict(batch_size=1), 'batch_size=1 is too small'),
+    'no GPU': (dict(gpus=0), 'gpus=0 is too small'),
+    'more than all': (dict(utilisation=1.5), 'utilisation=1.5'),
+    'measuring another GPU': (dict(measure=True, gpu='l4'), "gpu='l4'"),
+    'mixed precision on a CPU': (dict(measure=True, amp=True), 'mixed precision needs a GPU'),
+    'images that nobody counted': (dict(images=None), 'images: give their number'),
+    'a batch of more images than there are': (dict(images=20), '20 make no batch of 32'),
+    'a folder that is not there': (dict(data='gone'), 'gone'),
+}
+
+
+@pytest.mark.parametrize('mistake', MISTAKES)
+def test_a_mistake_is_told_in_one_line(repo, mistake):
+    arguments, expected = MISTAKES[mistake]
+    with pytest.raises(UserError) as error:
+        of(repo, **arguments)
+    assert expected in one_line(error.value)
+
+
+def test_a_config_that_needs_labels_is_refused(classifier_config):
+    with pytest.raises(UserError, match='give a pretraining config'):
+        estimate(Config.fromfile(classifier_config))
+
+
+@pytest.mark.slow
+def test_the_tool_prints_and_writes_the_figures(repo, run, tmp_path):
+    flags = ('--gpus', 8, '--gpu', 'a100', '--images', 3000, '--json', 'estimate.json')
+    result = run('tools/estimate.py', repo / 'configs' / SMALL, *flags)
+    assert result.returncode == 0, result.stderr
+    assert '8 × NVIDIA A100 (80 GB), 32 images each, float32' in result.stdout
+    assert json.loads((tmp_path / 'estimate.json').read_text())['iterations'] == 3000 // (8 * 32)

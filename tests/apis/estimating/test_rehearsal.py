@@ -1,0 +1,109 @@
+"""What a step takes, against formulas written out here and against steps that are taken."""
+
+import pytest
+import torch
+from mmengine.model import revert_sync_batchnorm
+
+from mmdclpp.apis._runner import shipped_config
+from mmdclpp.apis.estimating.measuring import measure_steps
+from mmdclpp.apis.estimating.rehearsal import rehearse
+from mmdclpp.models.backbones.checkpointed import checkpoint_blocks
+from mmdclpp.registry import MODELS
+
+SIZE, POSITIONS, CHANNELS, LAYERS = 48, 36, 128, 4  # of the demo's ViT
+VIEWS = [(3, SIZE, SIZE)] * 2
+NEGATIVES = {
+    'global': [dict(type='GlobalNegatives')],
+    'random': [dict(type='RandomNegatives')],
+    'all': [dict(type='AllNegatives')],
+    'star': [dict(type='GuidedNegatives', num_sets=8, threshold=0.5), dict(type='CrossViewNegatives', num_negatives=8)],
+}
+
+
+def demo(negatives='random', **model):
+    cfg = shipped_config('densecl_pp/vit-demo_scenes.py')
+    cfg.model.update(model)
+    cfg.model.dense_head.negatives = NEGATIVES[negatives]
+    for head in (cfg.model.head, cfg.model.dense_head):
+        head.setdefault('memory_budget', 32)
+    return cfg
+
+
+def build(cfg):
+    return revert_sync_batchnorm(MODELS.build(cfg.model))
+
+
+def products(rows, *channels):
+    """Operations of linear layers one after the other, forward, and backward to weights and inputs."""
+    return sum(3 * 2 * rows * before * after for before, after in zip(channels, channels[1:]))
+
+
+def operations(views):
+    """Of the demo's DenseCL++ on one process, by hand."""
+    tokens, c = POSITIONS + 1, CHANNELS
+    linear = products(views * tokens, c, 3 * c) + products(views * tokens, c, c) + products(views * tokens, c, 4 * c, c)
+    attention = (2 + 5) * 2 * views * tokens**2 * c  # the backward pass computes the similarities once more
+    patches = 2 * 2 * views * POSITIONS * (8 * 8 * 3) * c  # images need no gradient
+    projectors = products(views, c, 256, 64) + products(views * POSITIONS, c, 256, 64)
+    matching = 2 * (views // 2) * POSITIONS**2 * c
+    losses = 3 * 2 * (views + views * POSITIONS) * views * 64
+    return LAYERS * (linear + attention) + patches + projectors + matching + losses
+
+
+@pytest.mark.parametrize('batch_size', [8, 24])
+def test_operations_are_those_of_the_formula(batch_size):
+    counted = rehearse(build(demo()), VIEWS, batch_size).flops
+    assert counted == {torch.float32: operations(2 * batch_size)}
+
+
+@pytest.mark.parametrize('checkpointed', [False, True])
+def test_the_memory_of_a_step_is_what_it_is_measured_to_be(checkpointed):
+    cfg = demo()
+    steps = []
+    for batch_size in (16, 32):
+        models = [build(cfg), build(cfg)]
+        for model in models if checkpointed else ():
+            checkpoint_blocks(model.backbone)
+        predicted = rehearse(models[0], VIEWS, batch_size).peak_bytes
+        measured = measure_steps(models[1], cfg, VIEWS, batch_size).peak_bytes
+        assert predicted == pytest.approx(measured, rel=0.15)
+        steps.append((predicted, measured))
+    slopes = [after - before for before, after in zip(*steps)]
+    assert slopes[0] == pytest.approx(slopes[1], rel=0.15)
+
+
+def test_checkpointing_takes_less_memory_and_another_forward_pass_of_the_blocks():
+    plain, again = build(demo()), build(demo())
+    checkpoint_blocks(again.backbone)
+    plain, again = rehearse(plain, VIEWS, 8), rehearse(again, VIEWS, 8)
+    assert again.peak_bytes < plain.peak_bytes / 2
+    assert 1.2 < again.flops[torch.float32] / plain.flops[torch.float32] < 4 / 3
+
+
+@pytest.mark.parametrize('negatives', ['global', 'random', 'all'])
+def test_two_processes_share_the_operations_of_one(negatives):
+    alone = rehearse(build(demo(negatives)), VIEWS, 16)
+    shared = rehearse(build(demo(negatives)), VIEWS, 8, processes=2)
+    assert 2 * shared.flops[torch.float32] == alone.flops[torch.float32]
+
+
+@pytest.mark.parametrize('negatives', NEGATIVES)
+def test_the_loss_sees_the_global_batch(negatives):
+    alone, shared = (rehearse(build(demo(negatives)), VIEWS, 8, processes) for processes in (1, 4))
+    assert shared.flops[torch.float32] > alone.flops[torch.float32]
+    assert alone.gathered_bytes == 0 < shared.gathered_bytes
+
+
+def test_what_is_gathered_is_as_docs_performance_has_it():
+    views, channels = 2 * 8 * 4, 64
+    there_and_back = 2 * views * channels * 4
+    statistics = 10 * 4
+    gathered = rehearse(build(demo()), VIEWS, 8, processes=4).gathered_bytes
+    assert gathered == 2 * there_and_back + statistics  # of the global and of the dense loss
+
+
+def test_in_mixed_precision_the_losses_alone_stay_in_float32():
+    plain, mixed = (rehearse(build(demo()), VIEWS, 16, amp=amp) for amp in (False, True))
+    assert sum(mixed.flops.values()) == plain.flops[torch.float32]
+    assert mixed.flops[torch.float32] < 0.01 * mixed.flops[torch.bfloat16]
+    assert mixed.peak_bytes < 0.8 * plain.peak_bytes
