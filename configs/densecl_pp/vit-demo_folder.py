@@ -5,9 +5,6 @@
 # Command:    python tools/train.py configs/densecl_pp/vit-demo_folder.py --data FOLDER \
 #                 --cfg-options train_cfg.max_epochs=10
 _base_ = 'vit-mini_photos.py'
-_dataset = _base_.train_dataloader.dataset.datasets[0]
-train_dataloader = dict(
-    dataset=dict(
-        _delete_=True, type='UnlabelledImages', data_root='data/own_images/', pipeline=_dataset.pipeline
-    )  # --data
-)
+_pipeline = _base_.train_dataloader.dataset.datasets[0].pipeline
+_images = dict(type='UnlabelledImages', data_root='data/own_images/', pipeline=_pipeline)  # --data
+train_dataloader = dict(dataset=dict(_delete_=True, **_images))

@@ -25,9 +25,9 @@ class Tuned:
         """
         counts = getattr(optim_wrapper, '_accumulative_counts', 1)
         if counts > 1 and (auto_scale_lr or {}).get('enable'):
-            self.logger.info(f'Gradients of {counts} batches are accumulated: LR is scaled by {counts} besides.')
-            base = auto_scale_lr['base_batch_size'] / counts
-            auto_scale_lr = {**auto_scale_lr, 'base_batch_size': base}
+            base = auto_scale_lr['base_batch_size']
+            self.logger.info(f'{counts} batches make an update: its {base} images are {base / counts:g} an iteration.')
+            auto_scale_lr = {**auto_scale_lr, 'base_batch_size': base / counts}
         super().scale_lr(optim_wrapper, auto_scale_lr)
 
     def _maybe_compile(self, target: str) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from .pages import DOCS
 
-
 pytestmark = [pytest.mark.slow, pytest.mark.ci]
 
 

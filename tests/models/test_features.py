@@ -44,6 +44,10 @@ BACKBONES = {
         dict(type='TIMMBackbone', model_name='vit_medium_patch16_reg4_gap_256', patch_size=8, **TIMM_VIT),
         (32, 48), 24, (4, 6), False,
     ),
+    'timm ViT, distilled': (
+        dict(type='TIMMBackbone', model_name='deit_tiny_distilled_patch16_224', patch_size=8, **TIMM_VIT),
+        (32, 48), 24, (4, 6), True,
+    ),
     'timm CNN': (dict(type='TIMMBackbone', model_name='resnet10t'), (128, 192), 512, (4, 6), False),
     'timm CNN, features only': (
         dict(type='TIMMBackbone', model_name='resnet10t', features_only=True, out_indices=(2,)),
@@ -123,6 +127,13 @@ def test_an_aggregate_must_exist():
         features.aggregate('cls')
     with pytest.raises(UserError, match=one_line("aggregate='max'", 'cls', 'gap')):
         features.aggregate('max')
+
+
+def test_a_timm_model_that_gives_no_positions_is_refused_with_what_can_be_done_in_timm():
+    backbone = build(dict(type='TIMMBackbone', model_name='resnet10t'))
+    backbone.timm_model.reset_classifier(0, 'avg')  # as models do that cannot leave their pooling out
+    with pytest.raises(UserError, match=one_line('ResNet', 'use another model')):
+        extract_features(backbone, torch.randn(1, 3, 64, 64))
 
 
 def test_an_output_without_positions_is_refused():

@@ -5,6 +5,7 @@ import torch
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS as ROOT
 from mmengine.runner import save_checkpoint
+from safetensors.torch import save_file
 
 from mmdclpp.errors import UserError
 from mmdclpp.registry import MODELS
@@ -147,6 +148,22 @@ def test_a_file_that_is_no_checkpoint_is_named(tmp_path, content):
     path = tmp_path / 'a.pth'
     path.write_bytes(content)
     with pytest.raises(UserError, match='a.pth is not a readable checkpoint'):
+        initialised('probe', VIT, str(path))
+
+
+def test_a_part_is_loaded_from_a_safetensors_file(tmp_path):
+    expected = random_state(VIT)
+    save_file({f'backbone.{key}': value for key, value in expected.items()}, tmp_path / 'a.safetensors')
+    result = initialised('segmentor', VIT, str(tmp_path / 'a.safetensors')).backbone.state_dict()
+    assert all(torch.equal(result[key], value) for key, value in expected.items())
+
+
+@pytest.mark.parametrize(('content', 'message'), [(None, 'does not exist'), (b'none', 'not a readable checkpoint')])
+def test_a_safetensors_file_that_is_none_is_named(tmp_path, content, message):
+    path = tmp_path / 'a.safetensors'
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=rf'a.safetensors.* {message}'):
         initialised('probe', VIT, str(path))
 
 

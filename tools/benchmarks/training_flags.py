@@ -1,35 +1,29 @@
 """What --grad-checkpointing, --compile and --ema cost and save in a training step of DenseCL++, side by side.
 
 A step is forward, backward and update, on random images that lie on the device. Every round takes one step of each;
-the table shows medians over the rounds, and the memory that a step takes besides weights and optimizer.
+the table shows medians over the rounds, of seconds on a GPU and of processor seconds on a CPU, which other work on the
+machine disturbs less; and the memory that a step takes besides weights and optimizer.
 """
 
 import argparse
-from typing import Dict
+import time
+from typing import Callable, Dict, List
 
 import torch
-from _report import (
-    ArgumentParser,
-    Spread,
-    device_name,
-    output_file,
-    positive_int,
-    print_table,
-    time_interleaved,
-    write_json,
-)
+from _report import ArgumentParser, Spread, device_name, output_file, positive_int, print_table, progress, write_json
 
 from mmdclpp.apis._cli import run_tool
 
 FLAGS = ('none', '--ema', '--grad-checkpointing', '--compile', '--compile --grad-checkpointing')
+WARMUP = 2
 
 
 def parse_args() -> argparse.Namespace:
     here = 'cuda' if torch.cuda.is_available() else 'cpu'
     parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--arch', choices=('vit-s16', 'r50'), default='vit-s16', help='default: %(default)s')
-    parser.add_argument('--size', type=positive_int, default=112, help='side of the views in pixels (default: 112)')
-    parser.add_argument('--images', type=positive_int, default=8, help='two views each (default: 8)')
+    parser.add_argument('--size', type=positive_int, default=224, help='side of the views in pixels (default: 224)')
+    parser.add_argument('--images', type=positive_int, default=4, help='two views each (default: 4)')
     parser.add_argument('--rounds', type=positive_int, default=5, help='rounds that count (default: 5)')
     parser.add_argument('--device', type=device_name, default=here, help='cpu or cuda (default: %(default)s)')
     parser.add_argument('--json', type=output_file, metavar='FILE', help='write the results to FILE too')
@@ -66,6 +60,16 @@ def prepare_step(flags: str, args: argparse.Namespace, views: list):
     return averaged_step
 
 
+def milliseconds(step: Callable[[], None], device: str) -> float:
+    """What one step takes."""
+    clock = time.perf_counter if device == 'cuda' else time.process_time
+    start = clock()
+    step()
+    if device == 'cuda':
+        torch.cuda.synchronize()
+    return 1e3 * (clock() - start)
+
+
 def main() -> None:
     args = parse_args()
     from _train_steps import prepare
@@ -75,7 +79,12 @@ def main() -> None:
     prepare(args)
     views = [torch.randn(args.images, 3, args.size, args.size, device=args.device) for _ in range(2)]
     steps = {flags: prepare_step(flags, args, views) for flags in FLAGS}
-    times = time_interleaved(steps, args.rounds, 2, args.device, 'time')
+    times: Dict[str, List[float]] = {flags: [] for flags in steps}
+    for number in progress(range(WARMUP + args.rounds), 'time'):
+        for flags, step in steps.items():
+            taken = milliseconds(step, args.device)
+            if number >= WARMUP:
+                times[flags].append(taken)
     results: Dict[str, dict] = {
         flags: dict(Spread.of(times[flags])._asdict(), peak_bytes=peak_memory(step, args.device))
         for flags, step in steps.items()

@@ -30,6 +30,7 @@ UTILISATION = 0.4  # ours, not measured: of its peak what a GPU does in a step a
 # For the CUDA context, the libraries' workspaces, NCCL's buffers and gaps between tensors: ours, not measured.
 RESERVED_BYTES = 2 * 2**30
 _DEFAULT_GPU = 'h100'
+_RANGE = 4  # up to so many times as many images, or so many times fewer, memory is interpolated
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Estimate:
         amp (bool): Whether in mixed precision.
         memory (Dict[str, int]): Bytes by purpose.
         bytes_per_image (float): By how much memory grows with the batch.
-        largest_batch (int): About the most images of a process that fit; 0 if not even 2 do.
+        largest_batch (int): About the most images of a process that fit, looked for up to four times ``batch_size``;
+            0 if not even 2 do.
         step (Rehearsal): Operations and exchanged values of a step.
         gradient_bytes (int): What DDP averages over processes in a step, 0 for one process.
         utilisation (float): The share of the peak that is assumed.
@@ -222,10 +224,6 @@ def _estimate(
     if measure:
         measured = measure_steps(_build(cfg, on_cpu), cfg, loading.views, batch_size, gpus)
     step = rehearse(model, loading.views, batch_size, gpus, amp)
-    other_size = batch_size // 2 if batch_size >= 4 else 2 * batch_size
-    other = rehearse(_build(cfg, on_cpu), loading.views, other_size, gpus, amp)
-    bytes_per_image = (step.peak_bytes - other.peak_bytes) / (batch_size - other_size)
-
     memory = {
         'weights': weights,
         'optimizer': round(gradients * _states_per_weight(cfg.optim_wrapper.optimizer)),
@@ -236,7 +234,11 @@ def _estimate(
         'reserved': 0 if on_cpu else RESERVED_BYTES,
     }
     room = device.bytes - sum(memory.values())
-    largest = batch_size + math.floor(room / max(bytes_per_image, 1))
+    fewer = batch_size // _RANGE
+    other_size = fewer if room < 0 and fewer >= 2 else _RANGE * batch_size
+    other = rehearse(_build(cfg, on_cpu), loading.views, other_size, gpus, amp)
+    bytes_per_image = (step.peak_bytes - other.peak_bytes) / (batch_size - other_size)
+    largest = batch_size + math.floor(room / bytes_per_image)
     half = sum(count for dtype, count in step.flops.items() if dtype.itemsize < 4)
     single = sum(step.flops.values()) - half
     iterations, epochs = _length(cfg, loading.images, batch_size * gpus)
@@ -248,7 +250,7 @@ def _estimate(
         amp=amp,
         memory=memory,
         bytes_per_image=bytes_per_image,
-        largest_batch=largest if largest >= 2 else 0,
+        largest_batch=min(largest, _RANGE * batch_size) if largest >= 2 else 0,
         step=step,
         gradient_bytes=gradients if gpus > 1 else 0,
         utilisation=utilisation,

@@ -72,7 +72,8 @@ def _loading_rows(found: Estimate) -> Iterator[Tuple[str, str]]:
 
 def _on_memory(found: Estimate) -> Iterator[str]:
     if found.fits:
-        yield f'It fits: up to about {found.largest_batch:,} images a GPU.'
+        more = 'and so do' if found.largest_batch == 4 * found.batch_size else 'up to about'
+        yield f'It fits, {more} {found.largest_batch:,} images a GPU.'
         return
     largest = found.largest_batch
     yield f'It does not fit: {f"about {largest:,} images a GPU do" if largest else "not even 2 images a GPU do"}.'

@@ -110,7 +110,7 @@ def other_files(arguments: Dict[str, str]) -> Dict[str, int]:
 
 def random_crops(cfg: Config) -> List[Tuple[str, Dict[str, Any]]]:
     """The random crops of a config's views: dotted key and transform."""
-    return list(_crops_in(cfg.train_dataloader.dataset.pipeline, 'train_dataloader.dataset.pipeline'))
+    return list(_crops_in(cfg.train_dataloader.dataset, 'train_dataloader.dataset'))
 
 
 def _crops_in(part: Any, key: str) -> Iterator[Tuple[str, Dict[str, Any]]]:

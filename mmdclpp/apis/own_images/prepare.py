@@ -20,7 +20,14 @@ from mmdclpp.apis.own_images.initial_weights import FILE as INITIAL_WEIGHTS
 from mmdclpp.apis.own_images.initial_weights import initial_weights, is_densecl_pp, set_initial_weights
 from mmdclpp.apis.own_images.machine import Machine, this_machine
 from mmdclpp.apis.own_images.model_cost import model_cost
-from mmdclpp.apis.own_images.settings import Images, as_options, changes, describe_settings, suggest_settings
+from mmdclpp.apis.own_images.settings import (
+    Images,
+    as_options,
+    changes,
+    describe_settings,
+    suggest_settings,
+    without_given,
+)
 from mmdclpp.datasets.preparation.survey import describe_survey, survey_images
 from mmdclpp.errors import UserError
 from mmdclpp.utils.files import PathLike, write_whole
@@ -136,9 +143,7 @@ def _find_out(
         before = json.loads((work_dir / SETTINGS).read_text())
         if before['data'] == dataset:
             print(f'{work_dir / SETTINGS}: images and settings as before; delete it to survey the images anew')
-            return _Found(
-                {key: value for key, value in before['settings'].items() if key not in options}, before['left_out']
-            )
+            return _Found(without_given(before['settings'], options), before['left_out'])
 
     images = list_images(dataset)
     survey = survey_images([images[index]['img_path'] for index in range(len(images))], other_files(dataset))

@@ -184,7 +184,7 @@ def _epochs(
             epochs = max(night, LEAST_EPOCHS)
             hours = epochs * seconds / 3600
             rule = (
-                f'without a GPU for {CPU_HOURS} h, and {LEAST_EPOCHS} or more: some {hours:,.1f} h at '
+                f'without a GPU as many as {CPU_HOURS} h allow, but {LEAST_EPOCHS} or more: some {hours:,.1f} h at '
                 f'{CPU_FLOPS / 1e9:g} GFLOP/s a core'
             )
     return Setting('train_cfg.max_epochs', max(2, round(epochs)), rule)
@@ -235,6 +235,12 @@ def as_options(settings: Sequence[Setting]) -> str:
 
 def _fits_a_line(setting: Setting) -> bool:
     return not (isinstance(setting.value, (list, tuple)) and any(isinstance(entry, dict) for entry in setting.value))
+
+
+def without_given(values: Mapping[str, Any], given: Mapping[str, Any]) -> Dict[str, Any]:
+    """Values by dotted key, of which the user gave neither all nor a part."""
+    user = dict(_leaves(given))
+    return {key: value for key, value in values.items() if key not in user and not any(_overlap(key, k) for k in user)}
 
 
 def changes(settings: Sequence[Setting]) -> Dict[str, Any]:

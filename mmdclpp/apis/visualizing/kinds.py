@@ -3,6 +3,7 @@
 import re
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -20,6 +21,9 @@ from mmdclpp.visualization.matches import correspondences
 from mmdclpp.visualization.neighbours import neighbour_rows
 from mmdclpp.visualization.thumbnails import thumbnail_chart
 
+# Any image, to try a model with.
+BLANK = np.zeros((1, 1), np.uint8)
+
 
 class Kind(NamedTuple):
     """A kind of pictures.
@@ -28,12 +32,15 @@ class Kind(NamedTuple):
         title (str): Heading.
         text (str): What is seen, in a sentence or two.
         draw (Callable[[Job], List[File]]): Makes them.
+        check (Callable[[Job], None]): Raises a UserError if the models or packages do not allow it. Defaults to all
+            being well.
         fewest (int): Images that it needs. Defaults to 1.
     """
 
     title: str
     text: str
     draw: Callable[[Job], List[File]]
+    check: Callable[[Job], None] = lambda job: None
     fewest: int = 1
 
 
@@ -84,6 +91,11 @@ def _kmeans(job: Job) -> List[File]:
     return [File(path, f'{job.options.num_clusters} clusters of the positions of all images')]
 
 
+def _check_attention(job: Job) -> None:
+    for model in job.models.values():
+        class_attention(model.backbone, model.preprocess(BLANK, job.size(model)))
+
+
 def _attention(job: Job) -> List[File]:
     weights, grids = {}, {}
     for name, model in job.models.items():
@@ -98,7 +110,6 @@ def _attention(job: Job) -> List[File]:
 
 def _embedding(job: Job) -> List[File]:
     method = job.options.embedding
-    check_method(method)
     points = {name: planar(found.global_, method, job.options.seed) for name, found in job.galleries.items()}
     thumbnails = [job.thumbnail(index) for index in range(len(job.paths))]
     path = thumbnail_chart(points, thumbnails, job.folder / f'{method}.png')
@@ -139,9 +150,19 @@ KINDS: Dict[str, Kind] = {
         'Where the class token looks in the last layer. In a model that was pretrained with aggregate '
         "'gap' nothing has trained it to look anywhere.",
         _attention,
+        _check_attention,
     ),
-    'embedding': Kind('Map of images', 'Images with similar global features lie close together.', _embedding, FEWEST),
+    'embedding': Kind(
+        'Map of images',
+        'Images with similar global features lie close together.',
+        _embedding,
+        lambda job: check_method(job.options.embedding),
+        FEWEST,
+    ),
     'neighbours': Kind(
-        'Nearest neighbours', 'What a model finds most similar, by the whole image and by one patch.', _neighbours, 2
+        'Nearest neighbours',
+        'What a model finds most similar, by the whole image and by one patch.',
+        _neighbours,
+        fewest=2,
     ),
 }

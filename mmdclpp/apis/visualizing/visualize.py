@@ -4,7 +4,6 @@ import struct
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Union
 
-import numpy as np
 import torch
 from mmengine.device import get_device
 from rich.console import Console
@@ -15,7 +14,7 @@ from mmdclpp.apis.sources.model_source import ModelSource
 from mmdclpp.apis.sources.read_sources import read_sources
 from mmdclpp.apis.visualizing.images import find_images
 from mmdclpp.apis.visualizing.job import File, Job, Options
-from mmdclpp.apis.visualizing.kinds import KINDS, slug
+from mmdclpp.apis.visualizing.kinds import BLANK, KINDS, slug
 from mmdclpp.errors import UserError
 from mmdclpp.utils.files import PathLike, write_whole
 from mmdclpp.visualization.pages import render
@@ -100,19 +99,20 @@ def default_pairs(images: Sequence[PathLike]) -> str:
 
 def _draw(job: Job, show: Optional[Sequence[str]]) -> List[Path]:
     console = Console()
-    sections: Dict[str, List[File]] = {}
-    left_out: List[str] = []
-    for kind in KINDS if show is None else dict.fromkeys(show):
+    left_out: Dict[str, str] = {}
+    kinds = list(KINDS if show is None else dict.fromkeys(show))
+    for kind in kinds:
         try:
             if len(job.paths) < KINDS[kind].fewest:
                 raise UserError(f'{kind}: needs {KINDS[kind].fewest} images, not {len(job.paths)}: give more')
-            sections[kind] = KINDS[kind].draw(job)
+            KINDS[kind].check(job)
         except UserError as error:
             if show is not None:
                 raise
-            left_out.append(str(error))
+            left_out[kind] = str(error)
             console.print(f'left out: {error}', markup=False, highlight=False, soft_wrap=True)
-    index = write_whole(job.folder / 'index.html', _index(job, sections, left_out))
+    sections = {kind: KINDS[kind].draw(job) for kind in kinds if kind not in left_out}
+    index = write_whole(job.folder / 'index.html', _index(job, sections, list(left_out.values())))
     files = [index, *(file.path for files in sections.values() for file in files)]
     console.print(f'{len(files)} files written; open {index}', markup=False, highlight=False, soft_wrap=True)
     return files
@@ -152,7 +152,7 @@ def _width(path: Path) -> int:
 def _check_input(name: str, model: PretrainedBackbone, size: int) -> None:
     """Raise a UserError if a model does not take images of a size, as some of timm's do not."""
     try:
-        model(model.preprocess(np.zeros((1, 1), np.uint8), size))
+        model(model.preprocess(BLANK, size))
     except AssertionError as error:
         raise UserError(f'size={size}: {name} does not take it ({error}): give {model.source.image_size}') from error
 

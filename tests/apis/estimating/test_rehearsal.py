@@ -10,7 +10,7 @@ from mmdclpp.apis.estimating.rehearsal import rehearse
 from mmdclpp.models.backbones.checkpointed import checkpoint_blocks
 from mmdclpp.registry import MODELS
 
-SIZE, POSITIONS, CHANNELS, LAYERS = 48, 36, 128, 4  # of the demo's ViT
+SIZE, POSITIONS, CHANNELS, LAYERS = 48, 36, 128, 2  # of the demo's ViT, half as deep
 VIEWS = [(3, SIZE, SIZE)] * 2
 NEGATIVES = {
     'global': [dict(type='GlobalNegatives')],
@@ -20,9 +20,9 @@ NEGATIVES = {
 }
 
 
-def demo(negatives='random', **model):
+def demo(negatives='random'):
     cfg = shipped_config('densecl_pp/vit-demo_scenes.py')
-    cfg.model.update(model)
+    cfg.model.backbone.arch.num_layers = LAYERS
     cfg.model.dense_head.negatives = NEGATIVES[negatives]
     for head in (cfg.model.head, cfg.model.dense_head):
         head.setdefault('memory_budget', 32)
@@ -60,7 +60,7 @@ def test_operations_are_those_of_the_formula(batch_size):
 def test_the_memory_of_a_step_is_what_it_is_measured_to_be(checkpointed):
     cfg = demo()
     steps = []
-    for batch_size in (16, 32):
+    for batch_size in (8, 16):
         models = [build(cfg), build(cfg)]
         for model in models if checkpointed else ():
             checkpoint_blocks(model.backbone)
@@ -76,8 +76,8 @@ def test_checkpointing_takes_less_memory_and_another_forward_pass_of_the_blocks(
     plain, again = build(demo()), build(demo())
     checkpoint_blocks(again.backbone)
     plain, again = rehearse(plain, VIEWS, 8), rehearse(again, VIEWS, 8)
-    assert again.peak_bytes < plain.peak_bytes / 2
-    assert 1.2 < again.flops[torch.float32] / plain.flops[torch.float32] < 4 / 3
+    assert again.peak_bytes < 0.75 * plain.peak_bytes
+    assert 1.1 < again.flops[torch.float32] / plain.flops[torch.float32] < 4 / 3
 
 
 @pytest.mark.parametrize('negatives', ['global', 'random', 'all'])

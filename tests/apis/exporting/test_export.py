@@ -53,7 +53,8 @@ def assert_features(checkpoint, images, found):
     """``found``, one of the two, is as the backbone gives it of normalised images."""
     global_, dense = features_of(checkpoint, images)
     found = torch.as_tensor(found)
-    torch.testing.assert_close(found, global_ if found.dim() == 2 else dense, atol=1e-4, rtol=0)
+    expected = global_ if found.dim() == 2 else dense
+    torch.testing.assert_close(found, expected, atol=1e-4 * max(expected.abs().max().item(), 1), rtol=0)
 
 
 @pytest.mark.parametrize(('to', 'name'), CASES)
@@ -299,8 +300,10 @@ def test_an_onnx_graph_has_free_batch_and_size_and_tells_the_normalisation(check
 
 
 @slow
-@pytest.mark.parametrize('to', ['timm', 'hf', 'mmpretrain', 'mmseg', 'onnx', 'torchscript'])
-def test_the_tool_exports(checkpoint, run, to):
-    done = run('tools/export.py', checkpoint('ViT, gap'), '--to', to)
+def test_the_tool_exports(checkpoint, run, tmp_path):
+    done = run('tools/export.py', checkpoint('ViT, gap'), '--to', 'timm', '--out', 'mine', '--img-size', 48)
     assert done.returncode == 0, done.stderr
-    assert 'differ by at most' in done.stdout
+    assert (tmp_path / 'mine/model.safetensors').is_file()
+    assert 'outputs in timm differ by at most' in done.stdout and not done.stderr
+    again = run('tools/export.py', 'epoch_2.pth', '--to', 'timm', '--out', 'mine')
+    assert (again.returncode, again.stderr.count('\n')) == (2, 1) and 'mine is there already' in again.stderr

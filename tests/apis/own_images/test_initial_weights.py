@@ -8,6 +8,7 @@ from mmengine.config import Config
 
 from mmdclpp.apis._runner import load_config, shipped_config
 from mmdclpp.apis.own_images.initial_weights import initial_weights, set_initial_weights
+from mmdclpp.apis.own_images.prepare import prepare
 from mmdclpp.apis.sources.read_sources import read_sources
 from mmdclpp.errors import UserError
 from mmdclpp.registry import MODELS
@@ -119,3 +120,11 @@ def test_a_backbone_that_takes_one_size_alone_names_it(cfg, checkpoint, monkeypa
     monkeypatch.setattr('mmdclpp.apis.own_images.initial_weights.extract_features', refuse)
     with pytest.raises(UserError, match=r'does not take views of 48 px \(Input height .*: set the scale of .* to 32'):
         initial_weights(str(checkpoint), cfg, 48)
+
+
+def test_weights_can_be_given_without_images(checkpoint, tmp_path):
+    config = shipped_config('densecl_pp/vit-mini_photos.py')
+    cfg = prepare(config, init=str(checkpoint), work_dir=str(tmp_path / 'run'))
+    assert cfg.train_dataloader == config.train_dataloader
+    assert cfg.model.init_cfg.checkpoint == str(tmp_path / 'run' / 'initial_backbone.pth')
+    assert cfg.model.backbone.img_size == 48  # of its views

@@ -63,7 +63,7 @@ def test_a_resumed_run_keeps_images_settings_and_first_weights(folder, checkpoin
     checkpoint.unlink()
     for index in range(30):
         Image.effect_noise((60, 60), 50).save(folder / f'{index}.png')
-    again = prepare(CONFIG, **arguments, resume=True, options={'optim_wrapper.optimizer.lr': 0.5})
+    again = prepare(CONFIG, **arguments, resume=True, options={'optim_wrapper': dict(optimizer=dict(lr=0.5))})
     assert 'images and settings as before' in capsys.readouterr().out
     assert again.optim_wrapper.optimizer.lr == 0.5
     again.optim_wrapper.optimizer.lr = first.optim_wrapper.optimizer.lr

@@ -1,9 +1,12 @@
 """What an evaluation reads from a checkpoint."""
 
+import dataclasses
+
 import pytest
 import torch
 from mmengine.config import Config
 from mmpretrain.models import MAEViT, MoCoV3ViT
+from safetensors.torch import save_file
 
 from mmdclpp.apis.sources.from_config import source_from_config
 from mmdclpp.apis.sources.read_sources import read_sources
@@ -11,6 +14,7 @@ from mmdclpp.errors import UserError
 from mmdclpp.models.backbones.features import extract_features
 from mmdclpp.registry import MODELS
 from mmdclpp.utils.paths import config_path
+from mmdclpp.utils.safetensors_file import pack_safetensors
 
 DEMO = 'densecl_pp/vit-demo_scenes.py'
 
@@ -164,6 +168,41 @@ def test_a_file_of_a_timm_model_is_loaded_whole_whatever_is_around_it(tmp_path, 
     assert loaded and all(torch.equal(value, expected[key]) for key, value in loaded.items())
 
 
+@pytest.mark.parametrize('prefix', ['', 'model.'])
+def test_a_safetensors_file_of_a_timm_model_is_loaded_whole(tmp_path, prefix):
+    expected = timm_state('resnet10t')
+    save_file({f'{prefix}{key}': value for key, value in expected.items()}, tmp_path / 'mine.safetensors')
+    (source,) = read_sources([str(tmp_path / 'mine.safetensors')], backbone='timm:resnet10t')
+    loaded = source.build().timm_model.state_dict()
+    assert loaded and all(torch.equal(value, expected[key]) for key, value in loaded.items())
+
+
+def test_a_safetensors_file_of_ours_tells_what_the_checkpoint_told(tmp_path):
+    checkpoint = torch.load(write(tmp_path / 'a.pth'))
+    state = {
+        key.removeprefix('backbone.'): value for key, value in checkpoint['state_dict'].items() if 'backbone' in key
+    }
+    content = pack_safetensors(state, {key: [f'elsewhere.{key}'] for key in state}, checkpoint['meta'])
+    (tmp_path / 'a.safetensors').write_bytes(content)
+    before, after = read_sources([str(tmp_path / name) for name in ('a.pth', 'a.safetensors')])
+    assert after == dataclasses.replace(before, checkpoint=after.checkpoint)
+    assert before.fingerprint(before.build()) == after.fingerprint(after.build())
+
+
+def test_a_safetensors_file_without_config_needs_one(tmp_path):
+    save_file(timm_state('resnet10t'), tmp_path / 'mine.safetensors')
+    with pytest.raises(UserError, match='mine.safetensors does not hold the config of its model: name it'):
+        read_sources([str(tmp_path / 'mine.safetensors')])
+
+
+def test_a_safetensors_file_that_is_cut_off_is_refused(tmp_path):
+    path = tmp_path / 'mine.safetensors'
+    save_file(timm_state('resnet10t'), path)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UserError, match='mine.safetensors is cut off'):
+        read_sources([str(path)], backbone='timm:resnet10t')
+
+
 def without_a_layer(state):
     del state['conv1.0.weight']
     return state
@@ -245,7 +284,6 @@ def test_a_wrong_checkpoint_is_refused_in_one_line_that_names_it(tmp_path, kind)
         (dict(models=['random'], backbone='timm:vit_tini_patch16_224'), "did you mean 'vit_tiny_patch16_224'"),
         (dict(models=['random'], backbone='mmpretrain:nothing'), "mmpretrain has no model 'nothing'"),
         (dict(models=['random'], config='CONFIG', backbone='timm:resnet18'), 'both name the architecture'),
-        (dict(models=['a.safetensors'], backbone='timm:resnet18'), 'a.safetensors: safetensors cannot be read'),
         (dict(models=['random'], config='CONFIG', names=['a', 'b']), 'names: 2 given for 1 models'),
         (dict(models=['random'], config='CONFIG', aggregate='max'), "aggregate='max' is unknown"),
     ],
