@@ -32,6 +32,7 @@ vars(apis).update({name: getattr(apis, name) for name in apis.__all__})
 nitpicky = True
 nitpick_ignore_regex = [('py:class', r'(?!mmdclpp\.).*'), ('py:.*', r'(mm(engine|cv|pretrain|seg|det)|torch|timm)\..*')]
 
+smartquotes = False  # it would make dashes of the two hyphens of a flag
 highlight_language = 'text'  # of blocks that name none
 
 html_theme = 'furo'

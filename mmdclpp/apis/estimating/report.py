@@ -83,7 +83,7 @@ def _on_memory(found: Estimate) -> Iterator[str]:
     if largest:
         steps = math.ceil(found.batch_size * found.accumulate / largest)
         yield (
-            f'--batch-size {largest} --accumulate {steps} has as many images an update, but fewer negatives: each '
+            f'train_dataloader.batch_size={largest} with --accumulate {steps} has as many images an update, but fewer negatives: each '
             'batch is contrasted within itself.'
         )
 

@@ -88,9 +88,13 @@ def export(
     if fixed_size and to not in _GRAPHS:
         raise UserError(f'fixed_size is for {" and ".join(_GRAPHS)}: leave it out')
     model = dataclasses.replace(build_model(source, cfg, img_size), fixed_size=fixed_size)
+    if aggregate is not None:
+        model.meta['cfg'] += (
+            f"model['neck'] = dict(model.get('neck') or {{}}, aggregate={aggregate!r})  # when exported\n"
+        )
     found = read_metrics(str(metrics), model) if metrics is not None else None
 
-    temporary = out.with_name(f'.{out.name}.{os.getpid()}.tmp')
+    temporary = _beside(out, 'tmp')
     try:
         temporary.mkdir(parents=True)
         target.write(model, temporary)
@@ -98,6 +102,8 @@ def export(
         write_whole(temporary / CARD, model_card(model, target, out.name, differences, found, license))
         _rename(temporary, out)
     except OSError as error:
+        if error.errno is None:  # the system's have a number; transformers raises this class for much
+            raise
         raise UserError(f'out: {out} cannot be written ({error.strerror}): choose another place') from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -105,7 +111,7 @@ def export(
     for file in sorted(out.iterdir()):
         print(f'  {file.name:24} {file.stat().st_size / 2**20:8.2f} MiB')
     for (height, width), difference in differences.items():
-        print(f'  outputs in {target.library} differ by at most {difference:.1e} at {height} × {width} px')
+        print(f'  outputs in {target.library} differ by at most {difference:.2g} at {height} × {width} px')
     return out
 
 
@@ -123,6 +129,7 @@ def _place(out: Optional[PathLike], checkpoint: Optional[str], to: str, overwrit
     if out is None and (checkpoint is None or '://' in checkpoint):
         raise UserError('out: name a folder for the export of a model that is in no file here')
     out = Path(checkpoint).with_name(f'{Path(checkpoint).stem}_{to}') if out is None else Path(out)
+    out = out if out.name not in ('', '..') else out.resolve()
     if out.is_dir() and not any(out.iterdir()):
         return out
     if out.exists() and not overwrite:
@@ -132,10 +139,14 @@ def _place(out: Optional[PathLike], checkpoint: Optional[str], to: str, overwrit
     return out
 
 
+def _beside(out: Path, kind: str) -> Path:
+    return out.with_name(f'.{out.name}.{os.getpid()}.{kind}')
+
+
 def _rename(temporary: Path, out: Path) -> None:
     """Give a folder its name, in place of an older one, if there is one."""
     if out.exists():
-        older = out.with_name(f'.{out.name}.{os.getpid()}.old')
+        older = _beside(out, 'old')
         os.replace(out, older)
         os.replace(temporary, out)
         shutil.rmtree(older)

@@ -52,9 +52,8 @@ class ExportedModel:
             shape ``(B, C, rows, columns)``.
         """
         with torch.no_grad():
-            return dict(
-                zip(('global', 'dense'), global_and_dense(backbone or self.backbone, images, self.source.aggregate))
-            )
+            global_, dense = global_and_dense(backbone or self.backbone, images, self.source.aggregate)
+        return {'global': global_, 'dense': dense}
 
     @cached_property
     def state_dict(self) -> Dict[str, Tensor]:

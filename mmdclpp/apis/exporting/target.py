@@ -19,8 +19,7 @@ class Target:
     Attributes:
         name (str): What a user calls it.
         library (str): Its own name.
-        packages (Sequence[str]): Modules that must be there; those outside the base install come with
-            ``mmdclpp[export]``.
+        packages (Sequence[str]): Those that it needs besides what training needs: ``mmdclpp[export]`` brings them.
         write (Callable): Given the model and a folder, writes all files but the model card there.
         load (Callable): Given the model and the folder, loads what was written as a user of the library does, and
             returns a function from images to those of :meth:`ExportedModel.outputs` that the library gives. Raises a

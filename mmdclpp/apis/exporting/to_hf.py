@@ -44,16 +44,15 @@ def resnet_rules(num_convs: int) -> Tuple:
         (r'bn1\.(.+)', [r'embedder.embedder.normalization.\1']),
     ]
     for stage in range(4):
-        there = rf'encoder.stages.{stage}.layers.\1'
+        here, there = rf'layer{stage + 1}\.(\d+)', rf'encoder.stages.{stage}.layers.\1'
         for conv in range(num_convs):
-            block = rf'layer{stage + 1}\.(\d+)\.'
             rules += [
-                (rf'{block}conv{conv + 1}\.(.+)', [rf'{there}.layer.{conv}.convolution.\2']),
-                (rf'{block}bn{conv + 1}\.(.+)', [rf'{there}.layer.{conv}.normalization.\2']),
+                (rf'{here}\.conv{conv + 1}\.(.+)', [rf'{there}.layer.{conv}.convolution.\2']),
+                (rf'{here}\.bn{conv + 1}\.(.+)', [rf'{there}.layer.{conv}.normalization.\2']),
             ]
         rules += [
-            (rf'{block}downsample\.0\.(.+)', [rf'{there}.shortcut.convolution.\2']),
-            (rf'{block}downsample\.1\.(.+)', [rf'{there}.shortcut.normalization.\2']),
+            (rf'{here}\.downsample\.0\.(.+)', [rf'{there}.shortcut.convolution.\2']),
+            (rf'{here}\.downsample\.1\.(.+)', [rf'{there}.shortcut.normalization.\2']),
         ]
     return tuple(rules)
 

@@ -65,4 +65,4 @@ features = model.extract_feat(images)[-1]  # (1, {model.channels})
 """
 
 
-TARGET = Target('mmpretrain', 'mmpretrain', ['mmpretrain'], write, load, usage)
+TARGET = Target('mmpretrain', 'mmpretrain', [], write, load, usage)

@@ -85,7 +85,7 @@ features = model.extract_feat(images)[-1]  # (1, {model.channels}, rows, columns
 """
 
 
-TARGET = Target('mmseg', 'mmseg', ['mmseg'], write, load, usage)
+TARGET = Target('mmseg', 'mmseg', [], write, load, usage)
 
 
 def _head(model: ExportedModel) -> Dict[str, Any]:

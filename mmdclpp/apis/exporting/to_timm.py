@@ -171,7 +171,7 @@ def note(model: ExportedModel) -> str:
     )
 
 
-TARGET = Target('timm', 'timm', ['timm'], write, load, usage, reference, note)
+TARGET = Target('timm', 'timm', [], write, load, usage, reference, note)
 
 
 class _Unpooled(nn.Module):

@@ -45,4 +45,4 @@ features, dense = model(images)
 """
 
 
-TARGET = Target('torchscript', 'torchscript', ['torch'], write, load, usage, note=sizes_note, remedy=REMEDY)
+TARGET = Target('torchscript', 'torchscript', [], write, load, usage, note=sizes_note, remedy=REMEDY)

@@ -171,7 +171,7 @@ def _check(show: Optional[Sequence[str]], pairs: Optional[str], **positive: int)
 def _names(sources: Sequence[ModelSource]) -> List[str]:
     """After their methods; where these are the same, after their files."""
     names = [source.name for source in sources]
-    if len(set(names)) == len(names):
+    if len({slug(name) for name in names}) == len(names):  # files are named after them
         return names
     files = iter(default_names([source.checkpoint for source in sources if source.checkpoint]))
     return [next(files) if source.checkpoint else f'random, seed {source.seed}' for source in sources]

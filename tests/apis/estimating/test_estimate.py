@@ -96,7 +96,7 @@ def test_the_largest_batch_fits_and_a_larger_one_does_not(repo, monkeypatch):
     assert not beyond.fits and beyond.largest_batch == pytest.approx(largest, rel=0.05)
     advice = '\n'.join(conclusions(beyond))
     assert '--amp and --grad-checkpointing' in advice
-    assert f'--batch-size {beyond.largest_batch} --accumulate 4' in advice
+    assert f'batch_size={beyond.largest_batch} with --accumulate 4' in advice
 
 
 def test_time_is_that_of_computing_or_of_loading_whichever_is_slower(repo):

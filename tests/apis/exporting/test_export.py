@@ -124,6 +124,21 @@ def test_an_export_is_a_checkpoint_of_ours_still(checkpoint, to, file, name):
     assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
 
 
+def test_another_global_feature_stays_with_the_export(checkpoint, monkeypatch):
+    folder = export(checkpoint('ViT, gap'), 'timm', aggregate='cls')
+    assert read_sources([str(folder / 'model.safetensors')])[0].aggregate == 'cls'
+    assert run_card(folder, monkeypatch)['model'].global_pool == 'token'
+
+
+@slow
+def test_weights_alone_are_exported_by_the_name_of_their_architecture(tmp_path):
+    torch.save(timm.create_model('resnet10t').state_dict(), tmp_path / 'mine.pth')
+    folder = export(tmp_path / 'mine.pth', 'mmseg', backbone='timm:resnet10t')
+    (source,) = read_sources([str(folder / 'backbone.pth')])
+    assert source.backbone['model_name'] == 'resnet10t' and source.image_size == 224
+    source.build()
+
+
 def test_an_mmseg_config_inherits_the_fragment_wherever_the_folder_is(checkpoint, tmp_path):
     folder = export(checkpoint('ViT, gap'), 'mmseg').rename(tmp_path / 'moved')
     (tmp_path / 'mine.py').write_text(
