@@ -14,10 +14,15 @@ def parse_args() -> argparse.Namespace:
         'models',
         nargs='*',
         metavar='CHECKPOINT',
-        help="checkpoint file, or 'random' (random:SEED): random weights in the architecture of the first checkpoint",
+        help="checkpoint file, or 'random' (random:SEED): random weights in the architecture of the first checkpoint; "
+        'behind the checkpoints, images may stand too',
     )
     parser.add_argument(
-        '--images', nargs='+', required=True, metavar='IMAGE_OR_FOLDER', help='or a text file with one path a line'
+        '--images',
+        nargs='+',
+        default=[],
+        metavar='IMAGE_OR_FOLDER',
+        help='images, folders, or text files with one path a line',
     )
     parser.add_argument(
         '--show',
@@ -52,8 +57,11 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     from mmdclpp.apis import visualize
+    from mmdclpp.apis.visualizing.images import is_images
 
-    visualize(**vars(args))
+    models = [name for name in args.models if not is_images(name)]
+    images = [name for name in args.models if is_images(name)]
+    visualize(**{**vars(args), 'models': models, 'images': images + args.images})
 
 
 if __name__ == '__main__':

@@ -118,12 +118,6 @@ def test_a_dumb_terminal_has_no_bar_and_colours_can_be_switched_off(
     assert not any(COLOUR.search(line) for line in bars)
 
 
-def test_without_a_terminal_log_lines_are_all(classifier_config, tmp_path, capsys):
-    run(classifier_config, tmp_path / 'run')
-    out = capsys.readouterr().out
-    assert 'Epoch(train) [2][2/4]' in out and '100 %' not in out
-
-
 def test_an_error_leaves_the_terminal_as_it_was(classifier_config, tmp_path, terminal, monkeypatch):
     def fail(self, runner, batch_idx, data_batch=None):
         raise ZeroDivisionError
@@ -134,8 +128,12 @@ def test_an_error_leaves_the_terminal_as_it_was(classifier_config, tmp_path, ter
     assert terminal.shown.rstrip().endswith(CURSOR_SHOWN)
 
 
-def test_a_resumed_run_begins_where_the_other_ended(classifier_config, tmp_path, terminal):
+def test_without_a_terminal_log_lines_are_all_and_a_resumed_run_has_a_bar_from_where_it_goes_on(
+    classifier_config, tmp_path, capsys, terminal
+):
     run(classifier_config, tmp_path / 'run')
+    out = capsys.readouterr().out
+    assert 'Epoch(train) [2][2/4]' in out and '100 %' not in out
     more = {'train_cfg.max_epochs': 4}
     with terminal.attached():
         train(classifier_config, tmp_path / 'run', True, validate=False, cfg_options=more, progress_bar=True)

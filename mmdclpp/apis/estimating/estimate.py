@@ -30,7 +30,7 @@ UTILISATION = 0.4  # ours, not measured: of its peak what a GPU does in a step a
 # For the CUDA context, the libraries' workspaces, NCCL's buffers and gaps between tensors: ours, not measured.
 RESERVED_BYTES = 2 * 2**30
 _DEFAULT_GPU = 'h100'
-_RANGE = 4  # up to so many times as many images, or so many times fewer, memory is interpolated
+RANGE = 4  # up to so many times as many images, or so many times fewer, memory is interpolated
 
 
 @dataclass(frozen=True)
@@ -214,6 +214,7 @@ def _estimate(
     cfg: Config, device: Device, gpus: int, batch_size: int, images: Optional[int], utilisation: float, measure: bool
 ) -> Estimate:
     loading = survey_loading(cfg, images)
+    iterations, epochs = _length(cfg, loading.images, batch_size * gpus)
     on_cpu = measure and not torch.cuda.is_available()
     amp, hooks = cfg.optim_wrapper.get('type') == 'AmpOptimWrapper', _hooks(cfg)
     model = _build(cfg, on_cpu)
@@ -234,14 +235,13 @@ def _estimate(
         'reserved': 0 if on_cpu else RESERVED_BYTES,
     }
     room = device.bytes - sum(memory.values())
-    fewer = batch_size // _RANGE
-    other_size = fewer if room < 0 and fewer >= 2 else _RANGE * batch_size
+    fewer = batch_size // RANGE
+    other_size = fewer if room < 0 and fewer >= 2 else RANGE * batch_size
     other = rehearse(_build(cfg, on_cpu), loading.views, other_size, gpus, amp)
     bytes_per_image = (step.peak_bytes - other.peak_bytes) / (batch_size - other_size)
     largest = batch_size + math.floor(room / bytes_per_image)
     half = sum(count for dtype, count in step.flops.items() if dtype.itemsize < 4)
     single = sum(step.flops.values()) - half
-    iterations, epochs = _length(cfg, loading.images, batch_size * gpus)
     return Estimate(
         device=device,
         gpus=gpus,
@@ -250,7 +250,7 @@ def _estimate(
         amp=amp,
         memory=memory,
         bytes_per_image=bytes_per_image,
-        largest_batch=min(largest, _RANGE * batch_size) if largest >= 2 else 0,
+        largest_batch=min(largest, RANGE * batch_size) if largest >= 2 else 0,
         step=step,
         gradient_bytes=gradients if gpus > 1 else 0,
         utilisation=utilisation,

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .estimate import Estimate
+from .estimate import RANGE, Estimate
 
 _PURPOSES = {
     'weights': 'weights and buffers',
@@ -72,7 +72,7 @@ def _loading_rows(found: Estimate) -> Iterator[Tuple[str, str]]:
 
 def _on_memory(found: Estimate) -> Iterator[str]:
     if found.fits:
-        more = 'and so do' if found.largest_batch == 4 * found.batch_size else 'up to about'
+        more = 'and so do' if found.largest_batch == RANGE * found.batch_size else 'up to about'
         yield f'It fits, {more} {found.largest_batch:,} images a GPU.'
         return
     largest = found.largest_batch
@@ -83,8 +83,8 @@ def _on_memory(found: Estimate) -> Iterator[str]:
     if largest:
         steps = math.ceil(found.batch_size * found.accumulate / largest)
         yield (
-            f'train_dataloader.batch_size={largest} with --accumulate {steps} has as many images an update, but fewer negatives: each '
-            'batch is contrasted within itself.'
+            f'train_dataloader.batch_size={largest} with --accumulate {steps} has as many images an update, but fewer '
+            'negatives: each batch is contrasted within itself.'
         )
 
 

@@ -6,6 +6,7 @@ from typing import List, Sequence, Tuple
 import numpy as np
 from PIL import Image
 
+from mmdclpp.datasets.decode_image import IMAGE_EXTENSIONS
 from mmdclpp.datasets.unlabelled_images import UnlabelledImages
 from mmdclpp.errors import UserError
 from mmdclpp.utils.files import PathLike
@@ -13,6 +14,11 @@ from mmdclpp.visualization.match_page import Place
 
 LONGEST = 448  # px of an image in a picture or page
 _VIEW_SIDE = (0.55, 0.9)  # of the image's; above a half, so that two views always overlap
+
+
+def is_images(name: str) -> bool:
+    """Whether an argument of a command line names images, not a model: a folder, a list, or by its extension."""
+    return Path(name).is_dir() or name.lower().endswith(('.txt', *IMAGE_EXTENSIONS))
 
 
 def find_images(images: Sequence[PathLike], num_images: int, seed: int) -> List[Path]:

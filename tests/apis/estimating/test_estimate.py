@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from mmdclpp.apis import estimate
 from mmdclpp.apis.estimating import estimate as module
-from mmdclpp.apis.estimating import loading
+from mmdclpp.apis.estimating import loading, measuring
 from mmdclpp.apis.estimating.devices import DEVICES
 from mmdclpp.apis.estimating.report import conclusions, print_estimate
 from mmdclpp.errors import UserError
@@ -22,6 +22,7 @@ SMALL = 'densecl_pp/vit-demo_scenes.py'
 def quick(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)  # where no data are
     monkeypatch.setattr(loading, '_SECONDS', 0.02)
+    monkeypatch.setattr(measuring, '_STEPS', 1)
 
 
 def of(repo, **kwargs):

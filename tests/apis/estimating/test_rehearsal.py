@@ -5,12 +5,12 @@ import torch
 from mmengine.model import revert_sync_batchnorm
 
 from mmdclpp.apis._runner import shipped_config
-from mmdclpp.apis.estimating.measuring import measure_steps
+from mmdclpp.apis.estimating import measuring
 from mmdclpp.apis.estimating.rehearsal import rehearse
 from mmdclpp.models.backbones.checkpointed import checkpoint_blocks
 from mmdclpp.registry import MODELS
 
-SIZE, POSITIONS, CHANNELS, LAYERS = 48, 36, 128, 2  # of the demo's ViT, half as deep
+SIZE, POSITIONS, CHANNELS, LAYERS = 48, 36, 128, 1  # of the demo's ViT, with one block
 VIEWS = [(3, SIZE, SIZE)] * 2
 NEGATIVES = {
     'global': [dict(type='GlobalNegatives')],
@@ -57,7 +57,8 @@ def test_operations_are_those_of_the_formula(batch_size):
 
 
 @pytest.mark.parametrize('checkpointed', [False, True])
-def test_the_memory_of_a_step_is_what_it_is_measured_to_be(checkpointed):
+def test_the_memory_of_a_step_is_what_it_is_measured_to_be(checkpointed, monkeypatch):
+    monkeypatch.setattr(measuring, '_STEPS', 1)
     cfg = demo()
     steps = []
     for batch_size in (8, 16):
@@ -65,7 +66,7 @@ def test_the_memory_of_a_step_is_what_it_is_measured_to_be(checkpointed):
         for model in models if checkpointed else ():
             checkpoint_blocks(model.backbone)
         predicted = rehearse(models[0], VIEWS, batch_size).peak_bytes
-        measured = measure_steps(models[1], cfg, VIEWS, batch_size).peak_bytes
+        measured = measuring.measure_steps(models[1], cfg, VIEWS, batch_size).peak_bytes
         assert predicted == pytest.approx(measured, rel=0.15)
         steps.append((predicted, measured))
     slopes = [after - before for before, after in zip(*steps)]
@@ -76,7 +77,7 @@ def test_checkpointing_takes_less_memory_and_another_forward_pass_of_the_blocks(
     plain, again = build(demo()), build(demo())
     checkpoint_blocks(again.backbone)
     plain, again = rehearse(plain, VIEWS, 8), rehearse(again, VIEWS, 8)
-    assert again.peak_bytes < 0.75 * plain.peak_bytes
+    assert again.peak_bytes < 0.9 * plain.peak_bytes
     assert 1.1 < again.flops[torch.float32] / plain.flops[torch.float32] < 4 / 3
 
 

@@ -263,6 +263,15 @@ def test_the_tool_has_a_flag_for_every_argument_with_the_same_default(repo, monk
     assert arguments == {each.name: each.default for each in parameters if each.default is not each.empty}
 
 
+def test_images_may_stand_behind_the_checkpoints(repo, monkeypatch, tmp_path):
+    given = {}
+    monkeypatch.setattr('mmdclpp.apis.visualize', lambda **arguments: given.update(arguments), raising=False)
+    words = ['random:1', 'run/epoch_10.pth', 'model.safetensors', str(tmp_path), 'a.JPG', 'list.txt']
+    monkeypatch.setattr(sys, 'argv', ['visualize.py', *words, '--images', 'b.png'])
+    runpy.run_path(str(repo / 'tools/visualize.py'))['main']()
+    assert given['models'] == words[:3] and given['images'] == [*words[3:], 'b.png']
+
+
 @pytest.mark.slow
 def test_the_tool_writes_files_and_ends_in_a_line_on_mistakes(run, config, images, tmp_path):
     arguments = ('--config', config(), '--show', 'pca', '--out-dir', 'out', '--names', 'mine', '--size', '64')
