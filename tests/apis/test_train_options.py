@@ -233,6 +233,7 @@ def test_checkpoints_hold_the_average_of_the_weights_and_resume_from_the_weights
         train(cfg, tmp_path / 'without', validate=False, resume=first)
 
 
+@pytest.mark.slow
 def test_the_flags_reach_training(run, classifier_config, tmp_path):
     flags = ['--accumulate', '2', '--grad-checkpointing', '--ema', '0.1', '--tensorboard', '--no-validate']
     trained = run('tools/train.py', classifier_config, '--work-dir', 'run', *flags)

@@ -32,7 +32,9 @@ def losses(scenes, work_dir, **options):
     return [(line['loss_global'], line['loss_dense']) for line in lines if 'loss' in line]
 
 
-@pytest.mark.parametrize('options', [{}, dict(grad_checkpointing=True)], ids=['plain', 'checkpointed'])
+@pytest.mark.parametrize(
+    'options', [{}, pytest.param(dict(grad_checkpointing=True), marks=pytest.mark.slow)], ids=['plain', 'checkpointed']
+)
 def test_the_model_is_traced_without_breaks_and_learns_as_without(scenes, tmp_path, options):
     torch._dynamo.reset()
     counters.clear()

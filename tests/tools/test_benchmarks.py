@@ -93,3 +93,14 @@ def test_a_wrong_flag_is_one_line_and_status_2(run, tool, flags, message):
     result = run(tool, *flags.split())
     assert message in error_line(result)
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_training_flags_compares_steps_with_and_without_them(run, tmp_path):
+    flags = ['none', 'ema', 'grad-checkpointing']
+    sizes = '--size 64 --images 8 --rounds 1 --device cpu'.split()
+    result = run('tools/benchmarks/training_flags.py', '--flags', *flags, *sizes, '--json', 'results.json')
+    assert result.returncode == 0, result.stderr
+    measured = json.loads((tmp_path / 'results.json').read_text())['results']
+    assert list(measured) == flags
+    assert all(step['median'] > 0 and step['peak_bytes'] > 0 for step in measured.values())

@@ -1,34 +1,48 @@
 """Estimates of configs, without a GPU and mostly without data."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from mmengine.config import Config
+from PIL import Image
 
 from mmdclpp.apis import estimate
+from mmdclpp.apis._runner import load_config
 from mmdclpp.apis.estimating import estimate as module
 from mmdclpp.apis.estimating import loading, measuring
 from mmdclpp.apis.estimating.devices import DEVICES
+from mmdclpp.apis.estimating.loading import survey_loading
 from mmdclpp.apis.estimating.report import conclusions, print_estimate
 from mmdclpp.errors import UserError
 from mmdclpp.utils.strict_json import strict_json
 from tests.core.cases import one_line
 
+DRAW_PHOTOGRAPH = loading._draw_photograph
 CONFIGS = ('simclr', 'densecl', 'densecl_pp')
 SMALL = 'densecl_pp/vit-demo_scenes.py'
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)  # where no data are
-    monkeypatch.setattr(loading, '_SECONDS', 0.02)
-    monkeypatch.setattr(measuring, '_STEPS', 1)
+@pytest.fixture(scope='module', autouse=True)
+def quick(tiny_coco, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp('empty'))  # where no data are
+        patch.setattr(loading, '_SECONDS', 0.02)
+        patch.setattr(loading, '_draw_photograph', lambda folder: str(tiny_coco / 'images/tall/0.jpg'))
+        patch.setattr(measuring, '_STEPS', 1)
+        yield
 
 
 def of(repo, **kwargs):
     kwargs.setdefault('images', 3000)
     options = {'model.backbone.arch.num_layers': 1, **kwargs.pop('cfg_options', {})}
     return estimate(repo / 'configs' / SMALL, cfg_options=options, **kwargs)
+
+
+@pytest.fixture(scope='module')
+def plain(request):
+    """On four H100."""
+    return of(request.config.rootpath, gpus=4, gpu='h100')
 
 
 def pytest_generate_tests(metafunc):
@@ -45,11 +59,17 @@ def test_every_pretraining_config_has_an_estimate(config):
     assert 0 < found.step_seconds < 10 and found.total_seconds > found.epoch_seconds > 0
 
 
+def test_without_images_a_built_in_one_of_the_size_of_coco_is_loaded(tmp_path):
+    width, height = Image.open(DRAW_PHOTOGRAPH(tmp_path)).size
+    assert (width, height) == (640, 480)
+
+
 def test_the_images_of_coco_are_known_without_being_there(repo):
-    found = of(repo, gpus=8, images=None, cfg_options={'train_dataloader.dataset.data_root': 'data/coco/train2017/'})
-    assert found.loading.images == 118_287 and 'not here' in found.loading.counted
-    assert found.iterations == 118_287 // (8 * 32) and found.epochs == 14
-    assert found.loading.views == [(3, 48, 48)] * 2
+    cfg = load_config(repo / 'configs/simclr/r50_coco.py')
+    found = survey_loading(cfg)
+    assert found.images == 118_287 and 'not here' in found.counted
+    assert found.views == [(3, 224, 224)] * 2
+    assert module._length(cfg, found.images, 8 * 32) == (118_287 // (8 * 32), 800)
 
 
 @pytest.mark.slow
@@ -65,14 +85,15 @@ def test_images_that_are_there_are_counted_and_loaded(repo, tiny_coco):
     assert found.loading.loaded == "the config's own images" and found.loading.rate > 0
 
 
-def test_memory_has_a_part_for_everything_that_a_training_keeps(repo):
-    plain = of(repo).memory
-    much = of(repo, gpus=2, accumulate=2, ema=True).memory
-    weights = plain['weights']
-    assert plain['optimizer'] == pytest.approx(2 * weights, rel=0.01)  # AdamW; buffers have no moments
-    assert plain['gradient buckets'] == plain['averaged weights'] == plain['accumulated gradients'] == 0
-    assert much['averaged weights'] == weights
-    assert much['gradient buckets'] == much['accumulated gradients'] == plain['optimizer'] / 2
+def test_memory_has_a_part_for_everything_that_a_training_keeps(repo, plain):
+    memory, weights = plain.memory, plain.memory['weights']
+    assert memory['optimizer'] == pytest.approx(2 * weights, rel=0.01)  # AdamW; buffers have no moments
+    assert memory['gradient buckets'] == memory['optimizer'] / 2
+    assert memory['averaged weights'] == memory['accumulated gradients'] == 0
+    more = of(repo, accumulate=2, ema=True).memory
+    assert more['averaged weights'] == weights
+    assert more['accumulated gradients'] == memory['optimizer'] / 2
+    assert more['gradient buckets'] == 0  # of one process
 
 
 @pytest.mark.parametrize(
@@ -100,15 +121,12 @@ def test_the_largest_batch_fits_and_a_larger_one_does_not(repo, monkeypatch):
     assert f'batch_size={beyond.largest_batch} with --accumulate 4' in advice
 
 
-def test_time_is_that_of_computing_or_of_loading_whichever_is_slower(repo):
-    found = of(repo, gpus=4)
-    flops = sum(found.step.flops.values())
-    assert found.predicted_seconds == pytest.approx(flops / (0.4 * 67e12))
-    assert of(repo, gpus=4, utilisation=0.2).predicted_seconds == pytest.approx(2 * found.predicted_seconds)
-    fast = found.__class__(**{**vars(found), 'loading': found.loading._replace(rate=1e9)})
-    assert fast.epoch_seconds == pytest.approx(found.iterations * found.predicted_seconds)
-    slow = found.__class__(**{**vars(found), 'loading': found.loading._replace(rate=10.0)})
-    assert slow.epoch_seconds == pytest.approx(found.iterations * 4 * 32 / (4 * 10.0))  # a worker a GPU
+def test_time_is_that_of_computing_or_of_loading_whichever_is_slower(plain):
+    assert plain.predicted_seconds == pytest.approx(sum(plain.step.flops.values()) / (0.4 * 67e12))
+    fast, slow = (replace(plain, loading=plain.loading._replace(rate=rate)) for rate in (1e9, 10.0))
+    assert fast.epoch_seconds == pytest.approx(plain.iterations * plain.predicted_seconds)
+    assert slow.epoch_seconds == pytest.approx(plain.iterations * 4 * 32 / (4 * 10.0))  # a worker a GPU
+    assert slow.total_seconds == 14 * slow.epoch_seconds
     assert 'Loading is the limit' in conclusions(slow)[1] and len(conclusions(slow)) == len(conclusions(fast)) + 1
 
 

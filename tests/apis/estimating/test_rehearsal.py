@@ -13,7 +13,6 @@ from mmdclpp.registry import MODELS
 SIZE, POSITIONS, CHANNELS, LAYERS = 48, 36, 128, 1  # of the demo's ViT, with one block
 VIEWS = [(3, SIZE, SIZE)] * 2
 NEGATIVES = {
-    'global': [dict(type='GlobalNegatives')],
     'random': [dict(type='RandomNegatives')],
     'all': [dict(type='AllNegatives')],
     'star': [dict(type='GuidedNegatives', num_sets=8, threshold=0.5), dict(type='CrossViewNegatives', num_negatives=8)],
@@ -50,13 +49,17 @@ def operations(views):
     return LAYERS * (linear + attention) + patches + projectors + matching + losses
 
 
-@pytest.mark.parametrize('batch_size', [8, 24])
-def test_operations_are_those_of_the_formula(batch_size):
-    counted = rehearse(build(demo()), VIEWS, batch_size).flops
-    assert counted == {torch.float32: operations(2 * batch_size)}
+@pytest.fixture(scope='module')
+def plain():
+    """A step of 8 images, by one process in float32."""
+    return rehearse(build(demo()), VIEWS, 8)
 
 
-@pytest.mark.parametrize('checkpointed', [False, True])
+def test_operations_are_those_of_the_formula(plain):
+    assert plain.flops == {torch.float32: operations(2 * 8)}
+
+
+@pytest.mark.parametrize('checkpointed', [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_memory_of_a_step_is_what_it_is_measured_to_be(checkpointed, monkeypatch):
     monkeypatch.setattr(measuring, '_STEPS', 1)
     cfg = demo()
@@ -73,38 +76,38 @@ def test_the_memory_of_a_step_is_what_it_is_measured_to_be(checkpointed, monkeyp
     assert slopes[0] == pytest.approx(slopes[1], rel=0.15)
 
 
-def test_checkpointing_takes_less_memory_and_another_forward_pass_of_the_blocks():
-    plain, again = build(demo()), build(demo())
-    checkpoint_blocks(again.backbone)
-    plain, again = rehearse(plain, VIEWS, 8), rehearse(again, VIEWS, 8)
-    assert again.peak_bytes < 0.9 * plain.peak_bytes
+def test_checkpointing_takes_less_memory_and_another_forward_pass_of_the_blocks(plain):
+    model = build(demo())
+    checkpoint_blocks(model.backbone)
+    again = rehearse(model, VIEWS, 8)
+    assert again.peak_bytes < plain.peak_bytes
     assert 1.1 < again.flops[torch.float32] / plain.flops[torch.float32] < 4 / 3
 
 
-@pytest.mark.parametrize('negatives', ['global', 'random', 'all'])
+@pytest.mark.parametrize('negatives', ['random', 'all'])
 def test_two_processes_share_the_operations_of_one(negatives):
     alone = rehearse(build(demo(negatives)), VIEWS, 16)
     shared = rehearse(build(demo(negatives)), VIEWS, 8, processes=2)
     assert 2 * shared.flops[torch.float32] == alone.flops[torch.float32]
 
 
-@pytest.mark.parametrize('negatives', NEGATIVES)
-def test_the_loss_sees_the_global_batch(negatives):
-    alone, shared = (rehearse(build(demo(negatives)), VIEWS, 8, processes) for processes in (1, 4))
-    assert shared.flops[torch.float32] > alone.flops[torch.float32]
-    assert alone.gathered_bytes == 0 < shared.gathered_bytes
-
-
-def test_what_is_gathered_is_as_docs_performance_has_it():
+def test_what_is_gathered_is_as_docs_performance_has_it(plain):
     views, channels = 2 * 8 * 4, 64
     there_and_back = 2 * views * channels * 4
     statistics = 10 * 4
-    gathered = rehearse(build(demo()), VIEWS, 8, processes=4).gathered_bytes
-    assert gathered == 2 * there_and_back + statistics  # of the global and of the dense loss
+    shared = rehearse(build(demo()), VIEWS, 8, processes=4)
+    assert shared.gathered_bytes == 2 * there_and_back + statistics  # of the global and of the dense loss
+    assert shared.flops[torch.float32] > plain.flops[torch.float32]  # more negatives
+    assert plain.gathered_bytes == 0
 
 
-def test_in_mixed_precision_the_losses_alone_stay_in_float32():
-    plain, mixed = (rehearse(build(demo()), VIEWS, 16, amp=amp) for amp in (False, True))
+def test_guided_negatives_of_several_processes_are_counted_though_which_are_chosen_depends_on_values():
+    alone, shared = (rehearse(build(demo('star')), VIEWS, 8, processes) for processes in (1, 4))
+    assert shared.flops[torch.float32] > alone.flops[torch.float32]
+
+
+def test_in_mixed_precision_the_losses_alone_stay_in_float32(plain):
+    mixed = rehearse(build(demo()), VIEWS, 8, amp=True)
     assert sum(mixed.flops.values()) == plain.flops[torch.float32]
-    assert mixed.flops[torch.float32] < 0.01 * mixed.flops[torch.bfloat16]
-    assert mixed.peak_bytes < 0.8 * plain.peak_bytes
+    assert mixed.flops[torch.float32] < 0.02 * mixed.flops[torch.bfloat16]
+    assert mixed.peak_bytes < 0.9 * plain.peak_bytes
