@@ -150,7 +150,9 @@ class _Recorder(TorchDispatchMode):
         """A value that the code branches on. Of an index, the largest: a slice up to it takes all that there is."""
         if id(tensor) in self._known:
             return self._known[id(tensor)]
-        return 1.0 if tensor.is_floating_point() else tensor.dtype != torch.bool and _LARGEST_INTEGER
+        if tensor.dtype == torch.bool:
+            return False
+        return 1.0 if tensor.is_floating_point() else _LARGEST_INTEGER
 
     def _hold(self, storage: torch.UntypedStorage) -> None:
         if storage not in self._seen:
