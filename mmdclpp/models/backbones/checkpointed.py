@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mmdclpp.errors import UserError
 
-from .layers import _all_layers
+from .layers import all_layers
 
 
 def checkpoint_blocks(backbone: nn.Module) -> int:
@@ -38,7 +38,7 @@ def checkpoint_blocks(backbone: nn.Module) -> int:
 def _blocks(backbone: nn.Module) -> List[nn.Module]:
     """Blocks of all stages, or the layers themselves where these are no stages."""
     try:
-        layers = _all_layers(backbone)
+        layers = all_layers(backbone)
     except UserError as error:
         raise UserError(
             f'gradient checkpointing: the blocks of {type(backbone).__name__} are not known: train without it'

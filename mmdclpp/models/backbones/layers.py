@@ -61,12 +61,12 @@ def extract_layers(backbone: nn.Module, images: Tensor, layers: Sequence[int]) -
 
 def _layers(backbone: nn.Module) -> List[nn.Module]:
     """The layers in order, up to the one whose output is the backbone's."""
-    layers = _all_layers(getattr(backbone, 'timm_model', backbone))
+    layers = all_layers(getattr(backbone, 'timm_model', backbone))
     out_indices = getattr(backbone, 'out_indices', None)
     return layers[: max(out_indices) + 1] if out_indices else layers
 
 
-def _all_layers(model: nn.Module) -> List[nn.Module]:
+def all_layers(model: nn.Module) -> List[nn.Module]:
     """The layers under the names that mmpretrain and timm give them."""
     for name in ('blocks', 'layers', 'stages'):
         layers = getattr(model, name, None)
