@@ -41,8 +41,9 @@ demo: setup ## generate scenes, pretrain, evaluate; ARGS=--compare adds SimCLR a
 study: setup ## run one of the poster's studies: NAME=methods BUDGET=tiny
 	@'$(BIN)/python' tools/study.py '$(NAME)' --budget '$(BUDGET)' $(ARGS)
 
-test: setup ## run the tests; ARGS goes to pytest
-	@'$(BIN)/python' -m pytest $(ARGS)
+# A process a core, each with one thread; tests of a file share what they made, and so a process.
+test: setup ## run the tests, on all cores; ARGS goes to pytest
+	@OMP_NUM_THREADS=1 '$(BIN)/python' -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: setup ## check style and formatting
 	@'$(BIN)/python' -m ruff check . && '$(BIN)/python' -m ruff format --check .

@@ -144,7 +144,8 @@ def test_mim_searches_trains_and_tests_from_the_wheel_in_a_fresh_environment(rep
 
     call('mim', 'run', 'mmdclpp', 'make_scenes', '--num-train', 64, '--num-val', 32)
     short = ('--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1', 'train_dataloader.batch_size=32')
-    call('mim', 'train', 'mmdclpp', 'densecl_pp_vit-demo_scenes.py', '--gpus', 0, '--work-dir', 'pretrained', *short)
+    two = ('--gpus', 2, '--launcher', 'pytorch')  # processes, on the CPU
+    call('mim', 'train', 'mmdclpp', 'densecl_pp_vit-demo_scenes.py', *two, '--work-dir', 'pretrained', *short)
     checkpoint = torch.load(tmp_path / 'pretrained/epoch_1.pth', map_location='cpu', weights_only=False)
     assert checkpoint['meta']['epoch'] == 1
     assert checkpoint['state_dict']['backbone.patch_embed.projection.weight'].isfinite().all()

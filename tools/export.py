@@ -1,6 +1,8 @@
 """Export the backbone of a checkpoint to timm, mmpretrain, mmseg, transformers, ONNX or TorchScript."""
 
 import argparse
+import signal
+import sys
 
 from mmdclpp.apis._cli import run_tool
 
@@ -17,7 +19,9 @@ def parse_args() -> argparse.Namespace:
         choices=['timm', 'mmpretrain', 'mmseg', 'hf', 'onnx', 'torchscript'],
         help='library, or form of a graph; hf is transformers',
     )
-    parser.add_argument('--out', metavar='FOLDER', help='default: beside the checkpoint, with the name of the library')
+    parser.add_argument(
+        '--out', '--out-dir', metavar='FOLDER', help='default: beside the checkpoint, with the name of the library'
+    )
     parser.add_argument('--img-size', type=int, metavar='PX', help='side of the images (default: as pretrained)')
     parser.add_argument('--backbone', metavar='timm:NAME', help='or mmpretrain:NAME: what the file has weights of')
     parser.add_argument('--config', help='config with model.backbone, for a checkpoint that holds none')
@@ -32,6 +36,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     from mmdclpp.apis import export
+
+    # Ended by a scheduler, it takes the unfinished folder away first; the status is as shells have it.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
     export(**vars(args))
 

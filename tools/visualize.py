@@ -30,7 +30,7 @@ def parse_args() -> argparse.Namespace:
         choices=['matches', 'pca', 'kmeans', 'attention', 'embedding', 'neighbours'],
         help='only these (default: all that the models and images allow)',
     )
-    parser.add_argument('--out-dir', help='where files go (default: work_dirs/visualizations/ and the names)')
+    parser.add_argument('--out-dir', '--out', help='where files go (default: work_dirs/visualizations/ and the names)')
     parser.add_argument('--size', type=int, help='input of dense features, in px (default: twice that of pretraining)')
     parser.add_argument(
         '--pairs',

@@ -1,5 +1,9 @@
-"""How a command-line tool ends: a user's mistake, or Ctrl-C, is one line on stderr, and exit status 2, or 130."""
+"""How a command-line tool is launched, and how it ends.
 
+A user's mistake, or Ctrl-C, is one line on stderr, and exit status 2, or 130.
+"""
+
+import argparse
 import os
 import re
 import sys
@@ -19,6 +23,24 @@ _NOISE = (
     'The draw is False, it means that the hook for visualization',  # mmseg's, whose drawing is off until --show-dir
     "Only use 'alpha' for pillow backend",  # mmcv's greyscale transform, in every data worker
 )
+
+
+class _Ignored(argparse.Action):
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Leave no trace of the argument."""
+
+
+def add_launcher(parser: argparse.ArgumentParser) -> None:
+    """Add ``--launcher``, and accept ``--local-rank``.
+
+    torch.distributed.launch, which mim calls, hands every process its rank; mmengine reads it from the environment.
+    """
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='what started the processes'
+    )
+    parser.add_argument(
+        '--local-rank', '--local_rank', action=_Ignored, default=argparse.SUPPRESS, help=argparse.SUPPRESS
+    )
 
 
 def run_tool(main: Callable[[], Optional[int]]) -> None:

@@ -2,13 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import List, Sequence, Union
+from typing import Iterable, List, Sequence, Union
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from mmdclpp.datasets.decode_image import to_8_bits
 from mmdclpp.datasets.load_image import LoadImage
 from mmdclpp.errors import UserError
 
@@ -18,7 +19,8 @@ ImageLike = Union[str, Path, Image.Image, np.ndarray, Tensor]
 def rgb_image(image: ImageLike) -> Image.Image:
     """Any one image as a PIL image of mode RGB.
 
-    Grey images get three equal channels; transparency is dropped; the orientation in EXIF is followed.
+    Grey images get three equal channels; transparency is dropped; the orientation in EXIF is followed. Files and PIL
+    images of more than 8 bits are stretched by :func:`~mmdclpp.datasets.decode_image.to_8_bits`.
 
     Args:
         image (str, Path, PIL.Image.Image, np.ndarray or Tensor): A file; a PIL image; a uint8 array of shape ``(H, W)``
@@ -31,14 +33,13 @@ def rgb_image(image: ImageLike) -> Image.Image:
     if isinstance(image, (str, Path)):
         return Image.fromarray(LoadImage().transform(dict(img_path=os.fspath(image)))['img'][..., ::-1])
     if isinstance(image, Image.Image):
-        if image.mode.startswith(('I', 'F')):
-            raise UserError(f'images: a PIL image of mode {image.mode} has no 8 bits a channel: convert it to L or RGB')
-        return ImageOps.exif_transpose(image).convert('RGB')
+        image = _from_pil(image)
     if isinstance(image, Tensor):
         image = _from_tensor(image)
     if not isinstance(image, np.ndarray):
         raise UserError(f'images: {type(image).__name__} is no image: give a file, PIL image, array or tensor')
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.ndim == 3 and image.shape[2] not in (1, 3, 4):
+    fits = image.ndim == 2 or image.ndim == 3 and image.shape[2] in (1, 3, 4)
+    if image.dtype != np.uint8 or not fits or not image.size:
         raise UserError(
             f'images: an array of shape {image.shape} and type {image.dtype} is no image: give uint8 of shape '
             '(H, W), (H, W, 3) or (H, W, 4), or a tensor of shape (C, H, W)'
@@ -54,11 +55,25 @@ def as_list(images: Union[ImageLike, Sequence[ImageLike]]) -> List[ImageLike]:
         return [images]
     if isinstance(images, (np.ndarray, Tensor)) and images.ndim < 4:
         return [images]
+    if not isinstance(images, Iterable):
+        raise UserError(f'images: {type(images).__name__} is no image: give a file, PIL image, array or tensor')
     return list(images)
 
 
+def _from_pil(image: Image.Image) -> np.ndarray:
+    if 0 in image.size:
+        raise UserError(f'images: a PIL image of {image.width} × {image.height} px is no image')
+    try:
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith(('I', 'F')):  # more than 8 bits, which convert() would clip to 255
+            return to_8_bits(np.repeat(np.asarray(image)[..., None], 3, axis=2))
+        return np.asarray(image.convert('RGB'))
+    except OSError as error:
+        raise UserError(f'images: a PIL image cannot be decoded ({error}): restore its file') from error
+
+
 def _from_tensor(image: Tensor) -> np.ndarray:
-    if image.dim() != 3 or image.shape[0] not in (1, 3, 4):
+    if image.dim() != 3 or image.shape[0] not in (1, 3, 4) or not image.numel():
         raise UserError(
             f'images: a tensor of shape {tuple(image.shape)} is no image: give (C, H, W) with C = 1, 3 or 4'
         )

@@ -95,10 +95,17 @@ def show_as_bar(cfg: Config) -> None:
 
 
 def require_keys(cfg: Config, keys: Iterable[str], purpose: str) -> None:
-    """Raise a UserError unless the config has all ``keys``, which ``purpose`` ('trained', 'tested') needs."""
-    missing = [key for key in keys if cfg.get(key) is None]
+    """Raise a UserError unless the config has all dotted ``keys``, which ``purpose`` ('trained', 'tested') needs."""
+    missing = [key for key in keys if _value(cfg, key) is None]
     if missing:
         raise UserError(f'config {cfg.filename or ""} cannot be {purpose}: add {", ".join(missing)}')
+
+
+def _value(cfg: Config, key: str) -> Any:
+    part = cfg
+    for name in key.split('.'):
+        part = part.get(name) if isinstance(part, (Config, dict)) else None
+    return part
 
 
 def set_work_dir(cfg: Config, work_dir: Optional[str]) -> None:
@@ -213,6 +220,15 @@ def start_processes(launcher: str) -> None:
         init_dist(launcher)
 
 
+def check_amp(cfg: Config) -> None:
+    """Raise a UserError if the config asks for mixed precision and there is no accelerator."""
+    if get_device() == 'cpu' and (cfg.get('optim_wrapper') or {}).get('type') == 'AmpOptimWrapper':
+        raise UserError(
+            'optim_wrapper: mixed precision (AmpOptimWrapper) needs an accelerator, and this machine shows none: '
+            "leave --amp out, or set optim_wrapper.type to 'OptimWrapper'"
+        )
+
+
 def build_runner(cfg: Config, launcher: str = 'none') -> Runner:
     """Build the runner of a config, also on machines without a GPU.
 
@@ -227,11 +243,7 @@ def build_runner(cfg: Config, launcher: str = 'none') -> Runner:
     """
     cpu = get_device() == 'cpu'
     check_launcher(launcher)
-    if cpu and (cfg.get('optim_wrapper') or {}).get('type') == 'AmpOptimWrapper':
-        raise UserError(
-            'optim_wrapper: mixed precision (AmpOptimWrapper) needs an accelerator, and this machine shows none: '
-            "leave --amp out, or set optim_wrapper.type to 'OptimWrapper'"
-        )
+    check_amp(cfg)
     cfg.launcher = launcher
     # mmengine names a run by its config and the second, and runs of one name share their logger.
     number = next(_RUN_NUMBERS)

@@ -1,7 +1,8 @@
 """Features of images, and correspondences between them, from a pretrained backbone."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from numbers import Integral
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -41,17 +42,18 @@ class PretrainedBackbone(nn.Module):
         self.source = source
         self.backbone = source.build()
         self.patch_size = patch_size(self.backbone)
-        normalise = source.normalise
-        for name in ('mean', 'std'):
-            values = torch.tensor(normalise[name], dtype=torch.float32).view(1, 3, 1, 1)
-            self.register_buffer(name, values, persistent=False)
         self.eval()
         self.to(device)
 
     @property
     def device(self) -> torch.device:
         """Where it computes."""
-        return self.mean.device
+        return next(self.backbone.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In what it computes: of its weights."""
+        return next(self.backbone.parameters()).dtype
 
     def preprocess(self, image: ImageLike, size: Optional[Size] = None, keep_ratio: bool = False) -> Tensor:
         """An image as the backbone takes it: resized as in evaluations, and normalised as in pretraining.
@@ -76,11 +78,11 @@ class PretrainedBackbone(nn.Module):
 
     def forward(self, batch: Tensor) -> BackboneFeatures:
         """Class token, positions and grid of normalised images ``(N, 3, H, W)``, with gradient."""
-        return extract_features(self.backbone, batch.to(self.device))
+        return extract_features(self.backbone, batch.to(self.device, self.dtype))
 
     def layers(self, batch: Tensor, layers: Sequence[int]) -> List[BackboneFeatures]:
         """The same of several layers: :func:`~mmdclpp.models.backbones.layers.extract_layers`."""
-        return extract_layers(self.backbone, batch.to(self.device), layers)
+        return extract_layers(self.backbone, batch.to(self.device, self.dtype), layers)
 
     def _resized(self, image: ImageLike, size: Optional[Size], keep_ratio: bool) -> Tensor:
         """uint8 RGB, shape ``(3, H, W)``."""
@@ -91,20 +93,25 @@ class PretrainedBackbone(nn.Module):
 
     def _input_size(self, image: Image.Image, size: Optional[Size], keep_ratio: bool) -> Tuple[int, int]:
         size = self.source.image_size if size is None else size
-        sides = (size, size) if isinstance(size, int) else tuple(size)
-        if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        both = isinstance(size, (tuple, list))
+        sides = tuple(size) if both else (size, size)
+        if len(sides) != 2 or not all(_is_integer(side) and side > 0 for side in sides):
             raise UserError(f'size={size!r} is no size: give a side in px, or (height, width)')
-        if keep_ratio and not isinstance(size, int):
+        if keep_ratio and both:
             raise UserError(f'size={size!r} has its own proportions: give one number with keep_ratio')
         if keep_ratio:
-            sides = tuple(size * side / min(image.size) for side in (image.height, image.width))
-        return tuple(max(round(side / self.patch_size), 1) * self.patch_size for side in sides)
+            sides = tuple(int(size) * side / min(image.size) for side in (image.height, image.width))
+        return tuple(max(round(float(side) / self.patch_size), 1) * self.patch_size for side in sides)
 
     def _normalise(self, images: Tensor) -> Tensor:
         images = images.to(self.device).float()
         if not self.source.normalise['to_rgb']:
             images = images.flip(1)  # evaluations read BGR, and such a model keeps it
-        return (images - self.mean) / self.std
+        mean, std = (
+            torch.tensor(self.source.normalise[name], dtype=torch.float32, device=self.device).view(1, 3, 1, 1)
+            for name in ('mean', 'std')
+        )
+        return (images - mean) / std
 
 
 class ExtractedFeatures(NamedTuple):
@@ -206,7 +213,7 @@ def extract(
         UserError: If there is no image, one cannot be read, sizes differ with ``keep_ratio``, or a layer is not there.
     """
     model = model if isinstance(model, PretrainedBackbone) else load_backbone(model)
-    images, layers = as_list(images), list(layers or [])
+    images, layers = as_list(images), [] if layers is None else _checked_layers(layers)
     if not images:
         raise UserError('images: none given: give at least one')
     if batch_size < 1:
@@ -260,16 +267,29 @@ def match(
         UserError: If an image cannot be read, or there is no such layer.
     """
     model = model if isinstance(model, PretrainedBackbone) else load_backbone(model)
+    layers = None if layer is None else _checked_layers([layer])
     images = [rgb_image(image) for image in (image_a, image_b)]
     sides = []
     with torch.no_grad():
         for image in images:
             batch = model.preprocess(image, size, keep_ratio)
-            sides.append(model(batch) if layer is None else model.layers(batch, [layer])[0])
+            sides.append(model(batch) if layers is None else model.layers(batch, layers)[0])
         found = mutual_matches(sides[0].positions.float(), sides[1].positions.float())
     target, similarity, mutual = (values[0].cpu() for values in found)
     points_a, points_b = (_centres(side.grid, image.size) for side, image in zip(sides, images))
     return ImageMatches(target, similarity, mutual, points_a, points_b[target], sides[0].grid, sides[1].grid)
+
+
+def _is_integer(value: Any) -> bool:
+    """Whether a value is an integer of Python or NumPy, and no truth value."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _checked_layers(layers: Sequence[int]) -> List[int]:
+    """A list of them, or a UserError."""
+    if not isinstance(layers, (Sequence, np.ndarray)) or not all(map(_is_integer, layers)):
+        raise UserError(f'layers: {layers!r} are no numbers of layers: give a list of integers, such as [0, -1]')
+    return [int(layer) for layer in layers]
 
 
 def _on_cpu(features: BackboneFeatures, aggregate: str, dense: bool) -> ExtractedFeatures:

@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from mmdclpp.apis._runner import (
     ConfigLike,
     build_runner,
+    check_amp,
     is_whole,
     load_config,
     require_checkpoint,
@@ -102,35 +103,48 @@ def train(
     Raises:
         UserError: If the config, an option or a checkpoint cannot be used.
     """
+
+    def set_flags(cfg: Config) -> None:
+        require_keys(cfg, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'), 'trained')
+        set_work_dir(cfg, work_dir)
+        set_dataloaders(cfg, pin_memory, persistent_workers)
+        if not validate:
+            cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+        if amp:
+            set_amp(cfg, amp)
+        check_amp(cfg)
+        if accumulate is not None:
+            set_accumulation(cfg, accumulate)
+        if compile:
+            set_compile(cfg)
+        if grad_checkpointing:
+            set_grad_checkpointing(cfg)
+        if ema is not False:
+            set_ema(cfg, ema)
+        if tensorboard:
+            set_tensorboard(cfg)
+        if wandb:
+            set_wandb(cfg, wandb)
+        if auto_scale_lr or (cfg.get('auto_scale_lr') or {}).get('enable'):
+            require_keys(cfg, ['auto_scale_lr.base_batch_size'], 'trained with auto_scale_lr')
+            cfg.auto_scale_lr.enable = True
+        if isinstance(resume, str):
+            require_checkpoint(resume, 'resume')
+
+    base = load_config(config)
+    cfg = load_config(base, cfg_options)
+    set_flags(cfg)
     if data is not None or init is not None or dry_run:
-        options = {**(cfg_options or {}), **({'auto_scale_lr.enable': True} if auto_scale_lr else {})}
-        config = prepare(config, data, init, work_dir, options, launcher, bool(resume), dry_run)
-        cfg_options = None  # which it has by now
+        # A mistake was told by now, before thousands of images are looked at.
+        options = dict(cfg_options or {})
+        if auto_scale_lr:
+            options['auto_scale_lr.enable'] = True
+        if accumulate is not None:
+            options['optim_wrapper.accumulative_counts'] = accumulate
+        cfg = prepare(base, data, init, work_dir, options, launcher, bool(resume), dry_run)
         if dry_run:
             return None
-    cfg = load_config(config, cfg_options)
-    require_keys(cfg, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'), 'trained')
-    set_work_dir(cfg, work_dir)
-    set_dataloaders(cfg, pin_memory, persistent_workers)
-    if not validate:
-        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    if amp:
-        set_amp(cfg, amp)
-    if accumulate is not None:
-        set_accumulation(cfg, accumulate)
-    if compile:
-        set_compile(cfg)
-    if grad_checkpointing:
-        set_grad_checkpointing(cfg)
-    if ema is not False:
-        set_ema(cfg, ema)
-    if tensorboard:
-        set_tensorboard(cfg)
-    if wandb:
-        set_wandb(cfg, wandb)
-    if auto_scale_lr:
-        require_keys(cfg.get('auto_scale_lr') or Config(), ['base_batch_size'], 'trained with auto_scale_lr')
-        cfg.auto_scale_lr.enable = True
+        set_flags(cfg)
     if deterministic:
         os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # else CUDA's matrix products refuse
     if seed is not None or deterministic:

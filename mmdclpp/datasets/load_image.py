@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 
 from mmdclpp.errors import UserError
 from mmdclpp.registry import TRANSFORMS
+from mmdclpp.utils.files import printable
 
 from .decode_image import decode_image, is_cut_off
 
@@ -67,7 +68,7 @@ class LoadImage(BaseTransform):
             data = fileio.get(path, backend_args=self.backend_args)
         except OSError as error:
             raise UserError(
-                f'cannot read image {path} ({error.strerror or error}): restore the file, or check '
+                f'cannot read image {printable(path)} ({error.strerror or error}): restore the file, or check '
                 'data_root and data_prefix'
             ) from None
         try:
@@ -76,7 +77,7 @@ class LoadImage(BaseTransform):
             image = None
         if image is None:
             raise UserError(
-                f'cannot decode image {path} (broken or cut off, {len(data)} bytes): restore the file or '
+                f'cannot decode image {printable(path)} (broken or cut off, {len(data)} bytes): restore the file or '
                 'take it out of the data set'
             )
         return image

@@ -11,6 +11,8 @@ from mmdclpp.registry import DATASETS
 
 from .coco_json import check_first_image, column, load_coco
 from .decode_image import IMAGE_EXTENSIONS
+from .exclude_file import excluded_paths
+from .walk_files import walk_files
 
 
 @DATASETS.register_module()
@@ -27,7 +29,8 @@ class UnlabelledImages(BaseDataset):
         exclude (Sequence[str]): Names, without folder and extension, of images to leave out: those on which the
             pretrained model is to be evaluated. Defaults to ().
         exclude_file (str, optional): Text file of images to leave out, one path a line, relative to ``data_prefix``
-            as :meth:`relative_path` gives it; what follows a tab is a remark. Defaults to None.
+            as :meth:`relative_path` gives it, or that as a JSON string; what follows a tab is a remark. Defaults to
+            None.
         kwargs: Further arguments of :class:`mmpretrain.datasets.BaseDataset`, such as ``pipeline``.
 
     Raises:
@@ -76,7 +79,7 @@ class UnlabelledImages(BaseDataset):
         kept = [path for path, name in zip(paths, names) if name not in self.exclude]
         if self.exclude_file is None:
             return kept
-        left_out = {line.partition('\t')[0] for line in _lines(self.exclude_file, 'exclude_file')}
+        left_out = excluded_paths(_lines(self.exclude_file, 'exclude_file'))
         return [path for path in kept if self.relative_path(path) not in left_out]
 
     def relative_path(self, path: str) -> str:
@@ -88,7 +91,7 @@ class UnlabelledImages(BaseDataset):
             return column(self.ann_file, load_coco(self.ann_file, ('images',)), 'images', 'file_name')
         names = [line.strip() for line in _lines(self.ann_file, 'ann_file') if line.strip()]
         if not names:
-            raise UserError(f'ann_file: {self.ann_file} lists no image: write one path a line')
+            raise UserError(f'{self.ann_file} lists no image: write one path a line')
         return names
 
     def _found(self):
@@ -97,22 +100,18 @@ class UnlabelledImages(BaseDataset):
                 f'data_root: the image folder {self.img_prefix!r} does not exist: check data_root and data_prefix'
             )
         # Data sets are often put together from links to folders elsewhere.
-        paths = [
-            os.path.join(folder, name)
-            for folder, _, names in os.walk(self.img_prefix, followlinks=True)
-            for name in names
-            if name.lower().endswith(IMAGE_EXTENSIONS)
-        ]
+        paths = sorted(path for path in walk_files(self.img_prefix) if path.lower().endswith(IMAGE_EXTENSIONS))
         if not paths:
             raise UserError(
-                f'data_root: no image ({" ".join(IMAGE_EXTENSIONS)}) below {self.img_prefix}: check data_root '
-                'and data_prefix'
+                f'no image ({" ".join(IMAGE_EXTENSIONS)}) below {self.img_prefix}: check the folder given by --data, '
+                'or by data_root and data_prefix'
             )
-        return sorted(paths)
+        return paths
 
 
 def _lines(file, argument):
     if not os.path.isfile(file):
         raise UserError(f'{argument}: {file} does not exist: check data_root and {argument}')
-    with open(file, encoding='utf-8') as lines:
-        return lines.read().splitlines()
+    # Paths are bytes to the system: those that are no UTF-8 come and go as os.listdir gives them.
+    with open(file, encoding='utf-8-sig', errors='surrogateescape') as lines:
+        return lines.read().split('\n')

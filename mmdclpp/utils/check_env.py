@@ -113,14 +113,15 @@ def _unsupported(survey: Survey) -> List[Finding]:
         version = survey.distributions.get(name)
         if version is None:
             continue
+        remedy = f'pip install {name}=={supported.tested}'
         if not supported.accepts(version):
             message = f'{name} {version} is not supported: {supported.specifier} is needed'
-            findings.append(Finding('error', message, INSTALL))
+            findings.append(Finding('error', message, remedy))
         elif version.split('+')[0] != supported.tested:
             message = (
                 f'{name} is {version}: within the supported {supported.specifier}, but tested is {supported.tested}'
             )
-            findings.append(Finding('warning', message, INSTALL))
+            findings.append(Finding('warning', message, remedy))
     return findings
 
 

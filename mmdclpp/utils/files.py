@@ -16,7 +16,8 @@ def write_whole(path: PathLike, content: Union[str, bytes]) -> Path:
 
     Args:
         path (str or PathLike): The file. Its folder is made where missing.
-        content (str or bytes): All that it is to hold; text is written as UTF-8.
+        content (str or bytes): All that it is to hold; text is written as UTF-8, and what in
+            paths is none as the bytes it is.
 
     Returns:
         Path: ``path``.
@@ -29,10 +30,15 @@ def write_whole(path: PathLike, content: Union[str, bytes]) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+            temporary.write_bytes(content.encode(errors='surrogateescape') if isinstance(content, str) else content)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise UserError(f'{path} cannot be written ({error.strerror}): choose another place') from error
+        raise UserError(f'{path} cannot be written ({error.strerror or error}): choose another place') from error
     return path
+
+
+def printable(path: PathLike) -> str:
+    """A path for a message: control characters, and bytes that are no UTF-8, which could not be printed, as escapes."""
+    return ''.join(char if char.isprintable() else char.encode('unicode_escape').decode() for char in os.fspath(path))

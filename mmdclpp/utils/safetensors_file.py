@@ -8,6 +8,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from mmdclpp.errors import UserError
 from mmdclpp.utils.files import PathLike
 
 SUFFIX = '.safetensors'
@@ -71,11 +72,19 @@ def read_safetensors(file: PathLike, map_location: str = 'cpu') -> Dict[str, Any
     Raises:
         FileNotFoundError: If there is no file.
         SafetensorError: If it is cut off, or is none of safetensors'.
+        UserError: If one of ours has not exactly the tensors that it was written with.
     """
     with safe_open(file, 'pt', device=str(map_location)) as content:
         tensors = {key: content.get_tensor(key) for key in content.keys()}
         ours = json.loads((content.metadata() or {}).get(_OURS, '{}'))
     if 'keys' in ours:
+        written = {name for names in ours['keys'].values() for name in names}
+        if written != tensors.keys():
+            missing, added = sorted(written - tensors.keys()), sorted(tensors.keys() - written)
+            raise UserError(
+                f'{file} was changed since it was exported: {len(missing)} tensors are missing {missing[:3]}, '
+                f'{len(added)} were added {added[:3]}: export it again'
+            )
         tensors = {
             key: tensors[names[0]] if len(names) == 1 else torch.cat([tensors[name] for name in names])
             for key, names in ours['keys'].items()

@@ -37,8 +37,8 @@ def _numbers(version: str) -> Tuple[int, ...]:
 
 PYTHON = Supported('3.10', '3.13', '3.11')
 SUPPORTED: Dict[str, Supported] = {
-    'torch': Supported('2.4', '3', '2.13.0'),
-    'torchvision': Supported('0.19', '1', '0.28.0'),
+    'torch': Supported('2.8', '3', '2.13.0'),
+    'torchvision': Supported('0.23', '1', '0.28.0'),
     'timm': Supported('1.0', '2', '1.0.31'),
     'onedl-mmengine': Supported('0.10.12', '0.11', '0.10.12'),
     'onedl-mmcv': Supported('2.3.6', '2.4', '2.3.6'),

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from mmdclpp.errors import UserError
 from mmdclpp.utils.seeds import OverSeeds
 
-from .style import COLOURS, FAINT, LABEL, TITLE, PathLike, folded, legend_below, new_figure, plain, save_figure
+from .style import COLOURS, FAINT, LABEL, LITERAL, TITLE, PathLike, folded, legend_below, new_figure, plain, save_figure
 
 CLASSES_A_COLUMN = 40
 # More methods than colours differ in the marker.
@@ -93,6 +93,6 @@ def _draw_dots(
             label=name,
             **style,
         )
-    axes.set_yticks(range(len(classes)), [folded(category) for category in classes])
+    axes.set_yticks(range(len(classes)), [folded(category) for category in classes], **LITERAL)
     plain(axes)
     axes.tick_params(axis='y', length=0, labelsize=7.5)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from mmdclpp.errors import UserError
 from mmdclpp.utils.seeds import OverSeeds, which_are_best
 
-from .style import COLOURS, INK, LABEL, NOTE, TITLE, PathLike, folded, new_figure, plain, save_figure
+from .style import COLOURS, INK, LABEL, LITERAL, NOTE, TITLE, PathLike, folded, new_figure, plain, save_figure
 
 # One value, or one for each seed.
 Values = Union[float, Sequence[float]]
@@ -113,7 +113,7 @@ def _draw_bars(axes: Axes, rows: Dict[str, List[float]], colour: str, from_zero:
         axes.annotate(
             text, (end, place), xytext=(3 if from_zero else 6, 0), textcoords='offset points', va='center', **style
         )
-    axes.set_yticks(range(len(rows)), [folded(name) for name in rows])
+    axes.set_yticks(range(len(rows)), [folded(name) for name in rows], **LITERAL)
     room = 1.42 if any(spread.deviation is not None for spread in measured) else 1.18
     length = max((max(ends) - start) * room, 1 if from_zero else 0.1)
     axes.set(xlim=(start, start + length), ylim=(len(rows) - 0.5, -0.5))

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from mmdclpp.errors import UserError
 from mmdclpp.utils.seeds import OverSeeds
 
-from .style import COLOURS, FAINT, INK, LABEL, NOTE, TITLE, PathLike, new_figure, plain, save_figure
+from .style import COLOURS, FAINT, INK, LABEL, LITERAL, NOTE, TITLE, PathLike, new_figure, plain, save_figure
 
 
 def factor_chart(
@@ -55,7 +55,7 @@ def _draw_levels(axes: Axes, levels: Mapping[str, Sequence[float]]) -> None:
         range(len(levels)), means, [spread.deviation or 0 for spread in spreads], fmt='none', ecolor=INK, capsize=3
     )
     axes.plot(range(len(levels)), means, marker='s', markersize=6, linewidth=1.5, color=COLOURS[0])
-    axes.set_xticks(range(len(levels)), [f'{level}\nn = {len(values)}' for level, values in levels.items()])
+    axes.set_xticks(range(len(levels)), [f'{level}\nn = {len(values)}' for level, values in levels.items()], **LITERAL)
     axes.set_xlim(-0.5, len(levels) - 0.5)
     axes.grid(axis='y', color=FAINT, alpha=0.25, linewidth=0.6)
     plain(axes)

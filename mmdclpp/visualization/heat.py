@@ -10,7 +10,7 @@ from matplotlib.colors import Normalize
 
 from mmdclpp.errors import UserError
 
-from .style import FAINT, INK, LABEL, TITLE, PathLike, new_figure, save_figure
+from .style import FAINT, INK, LABEL, LITERAL, TITLE, PathLike, new_figure, save_figure
 
 _COLOURS = colormaps['YlGnBu']  # its lightness alone orders the values, in print too
 _DARK = 0.6  # from here on, text on it is white
@@ -54,10 +54,10 @@ def heat_maps(
     panels = figure.subplots(1, len(grids), sharey=True, squeeze=False)
     for axes, (name, grid) in zip(panels.flat, grids.items()):
         _draw_grid(axes, np.asarray(grid, dtype=float), scale, best)
-        axes.set_xticks(range(len(columns)), columns)
+        axes.set_xticks(range(len(columns)), columns, **LITERAL)
         axes.set_xlabel(column_label, **LABEL)
         axes.set_title(name, **TITLE)
-    panels.flat[0].set_yticks(range(len(rows)), rows)
+    panels.flat[0].set_yticks(range(len(rows)), rows, **LITERAL)
     panels.flat[0].set_ylabel(row_label, **LABEL)
     if title:
         figure.suptitle(title, **TITLE)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from mmdclpp.errors import UserError
 
-from .style import COLOURS, FAINT, INK, LABEL, NOTE, PathLike, new_figure, plain, save_figure
+from .style import COLOURS, FAINT, INK, LABEL, NOTE, PathLike, literal, new_figure, plain, save_figure
 
 PARTS = ('global', 'dense')
 Records = List[Dict[str, float]]
@@ -62,7 +62,7 @@ def loss_curve(log_json: Union[PathLike, Mapping[str, PathLike]], out_png: PathL
         named.update(zip(labels, handles))
     if named:
         style = {'ncols': 4, 'frameon': False, 'fontsize': 8, 'labelcolor': INK}
-        figure.legend(named.values(), named.keys(), loc='outside lower center', **style)
+        literal(figure.legend(named.values(), named.keys(), loc='outside lower center', **style))
     return save_figure(figure, out_png)
 
 

@@ -9,6 +9,7 @@ from typing import Sequence
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 
 from mmdclpp.utils.files import PathLike, write_whole
 
@@ -21,9 +22,11 @@ COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#56B4E9', '#E69F00')
 INK = '#222222'
 FAINT = '#8A8A8A'
 
-TITLE = {'fontsize': 10, 'color': INK}
-LABEL = {'fontsize': 9, 'color': INK}
-NOTE = {'fontsize': 8, 'color': INK}
+# Names of users are no formulas, whatever dollars they have.
+LITERAL = {'parse_math': False}
+TITLE = {'fontsize': 10, 'color': INK, **LITERAL}
+LABEL = {'fontsize': 9, 'color': INK, **LITERAL}
+NOTE = {'fontsize': 8, 'color': INK, **LITERAL}
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -54,6 +57,12 @@ def folded(name: str) -> str:
     return '\n'.join(lines if len(lines) <= 2 else (name[:LINE], f'…{name[1 - LINE :]}'))
 
 
+def literal(legend: Legend) -> None:
+    """Take the names in a legend as they are, dollars included."""
+    for text in legend.get_texts():
+        text.set(**LITERAL)
+
+
 def legend_below(figure: Figure, handles: Sequence[Artist], names: Sequence[str]) -> None:
     """A legend below everything else, in as many columns as the figure has room for; makes the figure higher by it."""
     names = [folded(name) for name in names]
@@ -62,7 +71,7 @@ def legend_below(figure: Figure, handles: Sequence[Artist], names: Sequence[str]
     lines = math.ceil(len(names) / columns) * max(name.count('\n') + 1 for name in names)
     figure.set_figheight(figure.get_figheight() + 0.2 + 0.17 * lines)
     style = {'frameon': False, 'fontsize': 8, 'labelcolor': INK, 'ncols': columns, 'handlelength': 2.6}
-    figure.legend(handles, names, loc='outside lower center', **style)
+    literal(figure.legend(handles, names, loc='outside lower center', **style))
 
 
 def save_figure(figure: Figure, out_png: PathLike) -> Path:

@@ -1,10 +1,12 @@
 """A user's mistake ends as one line and status 2; a defect of the program keeps its traceback."""
 
+import argparse
+
 import pytest
 import torch
 from mmengine.config import ConfigDict
 
-from mmdclpp.apis._cli import run_tool, user_message
+from mmdclpp.apis._cli import add_launcher, run_tool, user_message
 from mmdclpp.errors import UserError
 from mmdclpp.registry import MODELS
 
@@ -45,6 +47,15 @@ def test_a_users_mistake_is_one_line_and_status_2(capsys):
         run_tool(lambda: fail(UserError('loss_lambda=2 is\nwrong: use 0 to 1')))
     assert stop.value.code == 2
     assert capsys.readouterr().err == 'error: loss_lambda=2 is wrong: use 0 to 1\n'
+
+
+@pytest.mark.parametrize('flag', ['--local-rank', '--local_rank'])
+def test_the_rank_that_torch_distributed_launch_hands_over_is_accepted_and_dropped(flag):
+    parser = argparse.ArgumentParser()
+    add_launcher(parser)
+    args = parser.parse_args([f'{flag}=1', '--launcher', 'pytorch'])
+    assert vars(args) == dict(launcher='pytorch')
+    assert 'rank' not in parser.format_help()
 
 
 @pytest.mark.parametrize(('returned', 'status'), [(None, None), (0, 0), (1, 1)])

@@ -112,6 +112,8 @@ def test_the_orientation_in_exif_is_followed_in_files_and_pictures(vit, tmp_path
         (45, False, (48, 48)),
         (3, False, (8, 8)),
         ((16, 41), False, (16, 40)),
+        (np.int64(48), False, (48, 48)),
+        (np.int64(24), True, (24, 48)),
         (None, True, (32, 64)),
         (24, True, (24, 48)),
     ],
@@ -136,15 +138,36 @@ def test_a_cnn_takes_any_size():
         (torch.zeros(5, 4, 3), {}, r'\(5, 4, 3\) is no image: give \(C, H, W\)'),
         (torch.full((3, 4, 4), 2.0), {}, 'from 2 to 2: give floats from 0 to 1'),
         (torch.full((3, 4, 4), torch.nan), {}, 'give floats from 0 to 1'),
-        (Image.new('I;16', (4, 4)), {}, 'mode I;16'),
+        (np.zeros((0, 4, 3), np.uint8), {}, r'\(0, 4, 3\)'),
+        (torch.zeros(3, 0, 4), {}, r'\(3, 0, 4\) is no image'),
+        (Image.new('RGB', (0, 4)), {}, '0 × 4 px'),
         (noise(4, 4), dict(size=0), 'size=0'),
         (noise(4, 4), dict(size=(8, 8, 8)), r'size=\(8, 8, 8\)'),
+        (noise(4, 4), dict(size=True), 'size=True is no size'),
+        (noise(4, 4), dict(size=224.0), 'size=224.0 is no size'),
+        (noise(4, 4), dict(size='8'), "size='8' is no size"),
         (noise(4, 4), dict(size=(8, 8), keep_ratio=True), 'own proportions'),
     ],
 )
 def test_what_is_no_image_or_size_is_explained(vit, image, options, message):
     with pytest.raises(UserError, match=message):
         vit.preprocess(image, **options)
+
+
+def test_pictures_of_16_bits_are_stretched_as_their_files_are(vit, tmp_path):
+    values = np.random.default_rng(0).integers(900, 5000, (20, 30)).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / 'deep.png')
+    expected = vit.preprocess(tmp_path / 'deep.png')
+    assert expected.std() > 0.5  # not black
+    for image in (Image.open(tmp_path / 'deep.png'), Image.fromarray(values.astype(np.float32))):
+        torch.testing.assert_close(vit.preprocess(image), expected)
+
+
+def test_a_picture_that_is_cut_off_is_explained(vit, tmp_path):
+    Image.fromarray(noise(40, 40)).save(tmp_path / 'a.png')
+    (tmp_path / 'a.png').write_bytes((tmp_path / 'a.png').read_bytes()[:2000])
+    with pytest.raises(UserError, match='a PIL image cannot be decoded'):
+        vit.preprocess(Image.open(tmp_path / 'a.png'))
 
 
 # Position embeddings at other sizes.
@@ -212,6 +235,10 @@ def test_proportions_are_kept_for_images_that_come_to_one_size(vit):
         ([], {}, 'none given'),
         (noise(8, 8), dict(batch_size=0), 'batch_size=0'),
         (noise(8, 8), dict(layers=[2]), 'no layer 2'),
+        (noise(8, 8), dict(layers=1), 'give a list of integers'),
+        (noise(8, 8), dict(layers='last'), 'give a list of integers'),
+        (None, {}, 'NoneType is no image'),
+        (3, {}, 'int is no image'),
     ],
 )
 def test_a_wrong_request_is_explained(vit, images, options, message):
@@ -259,6 +286,17 @@ def test_a_model_is_trainable_through_its_forward_and_stays_one_module(vit):
     assert vit.train() is vit and vit.backbone.training
     assert vit.eval() is vit and not vit.backbone.training
     assert all(name.startswith('backbone.') for name in vit.state_dict())
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float64])
+def test_a_model_may_compute_in_another_precision(dtype):
+    model, image = load(), noise(20, 30)
+    expected = extract(model, image, layers=[0])
+    found = extract(model.to(dtype), image, layers=[0])
+    assert model(model.preprocess(image)).positions.dtype == dtype
+    for one, other in ((found, expected), (found.layers[0], expected.layers[0])):
+        assert one.global_.dtype == one.dense.dtype == torch.float32
+        torch.testing.assert_close(one.global_, other.global_, atol=0.05, rtol=0.05)
 
 
 # Matches.

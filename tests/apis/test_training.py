@@ -97,7 +97,10 @@ def test_a_wrong_value_in_the_config_is_told_in_one_line(classifier_config, tmp_
     ('options', 'message'),
     [
         ({'cfg_options': {'optim_wrapper': None}}, 'cannot be trained: add optim_wrapper'),
-        ({'auto_scale_lr': True, 'cfg_options': {'auto_scale_lr': None}}, 'auto_scale_lr: add base_batch_size'),
+        (
+            {'auto_scale_lr': True, 'cfg_options': {'auto_scale_lr': None}},
+            'with auto_scale_lr: add auto_scale_lr.base_batch_size',
+        ),
         ({'resume': 'gone.pth'}, 'gone.pth does not exist'),
     ],
 )

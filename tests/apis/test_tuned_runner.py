@@ -1,6 +1,7 @@
 """Compiled training: the same losses, without breaks in the graphs."""
 
 import json
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -9,8 +10,9 @@ from torch import nn
 from torch._dynamo.utils import counters
 
 from mmdclpp.apis import train
-from mmdclpp.apis._tuned_runner import compile_forward
+from mmdclpp.apis._tuned_runner import Tuned, compile_forward
 from mmdclpp.datasets.scenes import generate_scenes
+from mmdclpp.errors import UserError
 
 from ..engine import online
 
@@ -55,6 +57,22 @@ def test_compiled_code_learns_as_eager_code_does(scenes, tmp_path, options):
     torch._dynamo.reset()
     compiled = losses(scenes, tmp_path / 'compiled', compile=True, **options)
     assert compiled == [pytest.approx(pair, rel=1e-3) for pair in losses(scenes, tmp_path / 'eager', **options)]
+
+
+class Loads:
+    """A runner without averages, before a checkpoint with some."""
+
+    hooks: list = []
+
+    def load_checkpoint(self):
+        return dict(state_dict={}, ema_state_dict={})
+
+
+@pytest.mark.parametrize('resumes', [False, True])
+def test_averaged_weights_may_be_begun_with_and_not_be_gone_on_from_without_averaging(resumes):
+    runner = type('TunedLoads', (Tuned, Loads), dict(_resume=resumes))()
+    with pytest.raises(UserError, match='resume with ema') if resumes else nullcontext():
+        assert 'state_dict' in runner.load_checkpoint()
 
 
 def test_evaluation_stays_uncompiled():

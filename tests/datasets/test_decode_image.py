@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdclpp.datasets.decode_image import decode_image
+from mmdclpp.datasets.decode_image import decode_image, is_cut_off, seems_whole
 
 RAMP = np.linspace(0, 255, 64).astype(np.uint8)[None].repeat(48, axis=0)
 COLOURS = np.stack([RAMP, RAMP[:, ::-1], 255 - RAMP // 2], axis=-1)
@@ -98,12 +98,18 @@ def test_pixels_without_a_value_are_dark():
     assert not image[:4].any() and image[4:].max() == 255
 
 
-@pytest.mark.parametrize('kind', ['jpeg', 'png', 'tiff'])
+@pytest.mark.parametrize('kind', ['jpeg', 'png', 'tiff', 'webp'])
 def test_orientation_tags_are_obeyed(kind):
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
-    image = decode_image(encoded(COLOURS, kind, exif=exif))
-    assert image.shape == (64, 48, 3)
+    options = dict(lossless=True) if kind == 'webp' else {}
+    expected = np.rot90(COLOURS[..., ::-1], -1)
+    assert difference(encoded(COLOURS, kind, exif=exif, **options), expected) < 2
+
+
+@pytest.mark.filterwarnings('ignore:Corrupt EXIF')
+def test_a_webp_with_a_broken_tag_is_still_decoded():
+    assert difference(encoded(COLOURS, 'webp', quality=95, exif=b'Exif\0\0broken'), COLOURS[..., ::-1]) < 2
 
 
 @pytest.mark.parametrize('kind', ['jpeg', 'png', 'tiff', 'gif', 'webp', 'bmp', 'jpeg2000', 'ppm', 'tga'])
@@ -113,3 +119,50 @@ def test_half_a_file_is_refused(kind, capfd):
     with pytest.raises(OSError):
         decode_image(data[: len(data) // 2])
     assert 'WARN' not in capfd.readouterr().err  # OpenCV's own log
+
+
+def with_thumbnail():
+    thumbnail = encoded(COLOURS[:16, :16], 'jpeg')
+    segment = b'Exif\0\0' + thumbnail + bytes(10)
+    return b'\xff\xd8\xff\xe1' + (len(segment) + 2).to_bytes(2, 'big') + segment + encoded(COLOURS, 'jpeg')[2:]
+
+
+def with_restart_markers():
+    return cv2.imencode('.jpg', COLOURS, [cv2.IMWRITE_JPEG_RST_INTERVAL, 1])[1].tobytes()
+
+
+def with_filling():  # any number of 0xff may come before a marker
+    return encoded(NOISE, 'jpeg').replace(b'\xff\xda', b'\xff\xff\xff\xda')[:-2] + b'\xff\xff\xd9'
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+WITH_AN_END = {
+    'jpeg': encoded(NOISE, 'jpeg', quality=95),
+    'progressive jpeg': encoded(NOISE, 'jpeg', progressive=True),
+    'jpeg with thumbnail': with_thumbnail(),
+    'jpeg with restart markers': with_restart_markers(),
+    'jpeg with filling': with_filling(),
+    'png': encoded(NOISE, 'png'),
+    'png of many chunks': encoded(np.tile(NOISE, (10, 10, 1)), 'png'),
+}
+KINDS_WITH_AN_END = pytest.mark.parametrize('data', WITH_AN_END.values(), ids=WITH_AN_END)
+
+
+@KINDS_WITH_AN_END
+def test_whatever_follows_the_end_of_an_image_it_is_whole(data):
+    assert not is_cut_off(data) and seems_whole(data[:8], data[-20:])
+    for seed in range(20):
+        tail = np.random.default_rng(seed).bytes(1 << seed % 14)
+        assert not is_cut_off(data + tail)
+    # Motion photos and pictures for stereo: what follows has markers of its own, or an end.
+    assert not is_cut_off(data + data) and not is_cut_off(data + data[: len(data) // 2])
+    assert not is_cut_off(data + bytes(5000)) and seems_whole(data[:8], data + bytes(5000))
+    np.testing.assert_array_equal(decode_image(data + tail), decode_image(data))
+
+
+@KINDS_WITH_AN_END
+def test_an_image_cut_off_anywhere_is_refused(data):
+    for length in {*range(8, 1000), *range(8, len(data), 37), *range(len(data) - 20, len(data))}:
+        if length < len(data):
+            assert is_cut_off(data[:length]), length
+            assert is_cut_off(data[:length] + bytes(3000)), length

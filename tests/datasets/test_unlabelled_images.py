@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 from PIL import Image
@@ -62,7 +63,7 @@ def test_several_are_joined_and_two_views_are_packed(root):
     'arguments, message',
     [
         (dict(data_prefix='none'), "image folder '.*/none' does not exist: check data_root and data_prefix"),
-        (dict(data_prefix='empty'), 'no image .*below .*/empty: check data_root'),
+        (dict(data_prefix='empty'), 'no image .*below .*/empty: check the folder given by --data, or by data_root'),
         (dict(ann_file='none.txt'), 'none.txt does not exist: check data_root and ann_file'),
         (dict(ann_file='none.json'), 'none.json does not exist: check data_root and ann_file'),
         (dict(ann_file='empty/list.txt'), 'list.txt lists no image: write one path a line'),
@@ -90,3 +91,17 @@ def test_files_of_a_list_are_left_out_and_remarks_ignored(root, tmp_path):
     assert names(build(data_root=str(root), exclude_file=str(tmp_path / 'left_out.txt')), root) == ['a.jpeg', 'b/2.JPG']
     with pytest.raises(UserError, match='exclude_file: .*none.txt does not exist'):
         build(data_root=str(root), exclude_file='none.txt')
+
+
+@pytest.mark.parametrize('links', [('here',), ('here', 'there')], ids=len)
+def test_links_to_the_folder_itself_give_no_image_twice(root, links):
+    for link in links:
+        (root / link).symlink_to('.')
+    assert names(build(data_root=str(root)), root) == ['a.jpeg', 'b/1.png', 'b/2.JPG', 'link/c.webp']
+
+
+@pytest.mark.parametrize('content', [b'\xef\xbb\xbfb/1.png\r\nb/\xe9.png\r\n', b'b/1.png\nb/\xe9.png'])
+def test_a_list_may_begin_with_a_byte_order_mark_and_hold_any_bytes(root, content):
+    (root / 'list.txt').write_bytes(content)
+    dataset = build(data_root=str(root), ann_file='list.txt')
+    assert [os.fsencode(name) for name in names(dataset, root)] == [b'b/1.png', b'b/\xe9.png']

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmdclpp.errors import UserError
-from mmdclpp.models.backbones.attention import class_attention
+from mmdclpp.models.backbones.attention import _LastAttention, class_attention
 from mmdclpp.registry import MODELS
 
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=24)
@@ -94,3 +94,19 @@ def test_attention_by_other_means_is_refused():
     backbone.timm_model.blocks[0].attn.fused_attn = False
     with pytest.raises(UserError, match='does not compute its last attention.*scaled_dot_product_attention'):
         class_attention(backbone, torch.randn(1, 3, 32, 32))
+
+
+MASK = torch.tensor([[True, False, True, True], [True, True, True, False]])[:, None, None].expand(2, 3, 4, 4)
+
+
+@pytest.mark.parametrize(
+    'options',
+    [{}, dict(scale=0.3), dict(attn_mask=MASK), dict(attn_mask=MASK.float())],
+    ids=['plain', 'scale', 'mask of truth values', 'mask of addends'],
+)
+def test_the_weights_are_those_that_torch_mixes_the_values_by(options):
+    query, key, value = torch.randn(3, 2, 3, 4, 8, generator=torch.Generator().manual_seed(0))
+    with _LastAttention() as last:
+        mixed = torch.nn.functional.scaled_dot_product_attention(query, key, value, **options)
+    found = torch.einsum('vhk,vhkc->vhc', last.weights, value)
+    torch.testing.assert_close(found, mixed[:, :, 0])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mmdclpp.errors import UserError
-from mmdclpp.utils.files import write_whole
+from mmdclpp.utils.files import printable, write_whole
 
 
 @pytest.mark.parametrize('content, written', [('99 % ± 1\n', '99 % ± 1\n'.encode()), (b'\x00\r\n', b'\x00\r\n')])
@@ -51,3 +51,9 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, place, reason):
     with pytest.raises(UserError, match=rf'{place} cannot be written \(({reason})\)'):
         write_whole(tmp_path / place, 'text')
     assert sorted(path.name for path in tmp_path.iterdir()) == ['file', 'folder']
+
+
+def test_paths_that_are_no_utf8_are_written_as_their_bytes_and_can_be_printed(tmp_path):
+    path = os.fsdecode(b'caf\xe9/\xc3\xa9\t.jpg')
+    assert write_whole(tmp_path / 'list', path).read_bytes() == os.fsencode(path)
+    assert printable(path) == r'caf\udce9/é\t.jpg'

@@ -5,6 +5,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from mmdclpp.errors import UserError
+from mmdclpp.models.backbones.pretrained import load_part
 from mmdclpp.utils.safetensors_file import is_safetensors, is_whole_safetensors, pack_safetensors, read_safetensors
 
 STATE = {'qkv': torch.arange(6.0).view(6, 1), 'steps': torch.tensor(7), 'norm': torch.rand(3)}
@@ -48,3 +50,28 @@ def test_a_file_that_is_cut_off_is_not_whole(tmp_path, end):
 
 def test_what_is_behind_an_url_is_not_read_as_a_file():
     assert is_safetensors('a.safetensors') and not is_safetensors('https://host/a.safetensors')
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda tensors: tensors.pop('k'), r"1 tensors are missing \['k'\], 0 were added"),
+        (lambda tensors: tensors.update(more=torch.ones(1)), r"0 tensors are missing \[\], 1 were added \['more'\]"),
+    ],
+)
+def test_an_export_with_other_tensors_than_it_was_written_with_is_refused(tmp_path, change, message):
+    path = tmp_path / 'a.safetensors'
+    path.write_bytes(pack_safetensors(STATE, KEYS, {}))
+    with safe_open(path, 'pt') as file:
+        tensors, metadata = {key: file.get_tensor(key) for key in file.keys()}, file.metadata()
+    change(tensors)
+    save_file(tensors, path, metadata)
+    with pytest.raises(UserError, match=message):
+        load_part(torch.nn.Linear(2, 3), str(path))
+
+
+def test_integers_are_no_weights(tmp_path):
+    layer = torch.nn.Linear(2, 3)
+    save_file({key: value.long() for key, value in layer.state_dict().items()}, tmp_path / 'a.safetensors')
+    with pytest.raises(UserError, match='2 of integers'):
+        load_part(layer, str(tmp_path / 'a.safetensors'))

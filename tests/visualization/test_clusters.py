@@ -34,6 +34,18 @@ def test_clusters_of_another_model_take_the_numbers_of_those_they_overlap():
     assert (_renamed(finer, labels, 4)[:, ::2, ::2] == labels).all()
 
 
+def test_each_number_is_given_to_one_cluster():
+    """Also where two clusters overlap the same one of the reference most."""
+    labels, reference = (np.array([[row]]) for row in ([1] * 5 + [0] * 3 + [2] * 4, [0] * 8 + [1] * 4))
+    assert _renamed(labels, reference, 3).tolist() == [[[0] * 5 + [2] * 3 + [1] * 4]]
+
+
+def test_clusters_are_told_apart_by_angles():
+    """At 0, 21 and 45 degrees; with their sums scaled to 1, the second one were closer to the third."""
+    angles = torch.deg2rad(torch.tensor([0.0, 21.0, 45.0]))
+    assert cluster_positions(torch.stack([angles.cos(), angles.sin()], dim=1), 2).tolist() == [0, 0, 1]
+
+
 def test_all_colours_of_clusters_differ():
     distances = np.linalg.norm(_palette()[:, None] - _palette(), axis=2)
     assert len(distances) == MOST_CLUSTERS

@@ -65,6 +65,14 @@ def test_a_page_of_14_by_14_positions_is_small(tmp_path):
     assert match_page(pairs(), {'A': dense_pairs((14, 14))}, tmp_path / 'm.html').stat().st_size < 250_000
 
 
+def test_no_name_ends_the_script(tmp_path):
+    name = 'a$x_{b$</script><script>alert(1)</script><!--'
+    page = match_page([pair._replace(title=name) for pair in pairs()], {name: dense_pairs((2, 2))}, tmp_path / 'm.html')
+    assert page.read_text().count('</script') == 2 and '<!--' not in page.read_text()
+    data = data_of(page)
+    assert data['pairs'][0]['title'] == data['models'][0]['name'] == name
+
+
 @pytest.mark.parametrize(
     ('change', 'message'),
     [

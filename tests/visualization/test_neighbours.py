@@ -38,6 +38,19 @@ def test_boxes_are_drawn_where_they_lie_in_images_of_any_shape(images, gallery, 
     assert texts == ['query', '0.91', '0.80', 'query', '0.70', '-0.06']
 
 
+def test_each_model_has_its_own_boxes(images, gallery, tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr('mmdclpp.visualization.neighbours.save_figure', lambda figure, _: figures.append(figure))
+    boxes = {'a': np.tile([0.0, 0.0, 0.5, 0.5], (2, 1)), 'b': np.tile([0.5, 0.5, 0.75, 1.0], (2, 1))}
+    neighbour_rows(images, {'a': FOUND, 'b': FOUND}, gallery, tmp_path / 'n.png', boxes)
+    for part in figures[0].subfigs:
+        for axes, (x0, _, x1, _) in zip(part.axes[::3], (boxes['a'][0], boxes['b'][0]), strict=True):
+            left, right, *_ = axes.images[0].get_extent()
+            frame = [patch for patch in axes.patches if isinstance(patch, Rectangle)][-1]
+            assert (frame.get_x() - left) / (right - left) == pytest.approx(x0)
+            assert frame.get_width() / (right - left) == pytest.approx(x1 - x0)
+
+
 def test_neighbours_of_other_queries_are_refused(images, gallery, tmp_path):
     with pytest.raises(UserError, match='neighbours of all 2 queries'):
         neighbour_rows(images, {'a': Neighbours(FOUND.index[:1], FOUND.similarity[:1])}, gallery, tmp_path / 'n.png')

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from mmdclpp.errors import UserError
 from mmdclpp.visualization import comparison_chart
-from mmdclpp.visualization.style import folded, new_figure, save_figure
+from mmdclpp.visualization.style import LABEL, LITERAL, NOTE, TITLE, folded, legend_below, new_figure, save_figure
 
 
 def test_a_picture_that_cannot_be_drawn_leaves_the_earlier_one_whole(tmp_path):
@@ -42,3 +42,17 @@ def test_drawing_leaves_the_global_state_of_matplotlib_alone(tmp_path):
     before = matplotlib.get_backend(), dict(matplotlib.rcParams), plt.get_fignums()
     comparison_chart({'a': {'mAP': 1.0}}, tmp_path / 'chart.png')
     assert (matplotlib.get_backend(), dict(matplotlib.rcParams), plt.get_fignums()) == before
+
+
+def test_names_with_dollars_are_no_formulas(tmp_path):
+    name = 'a$x_{b$'  # no formula that matplotlib could read
+    figure = new_figure(3, 2)
+    axes = figure.subplots()
+    figure.suptitle(name, **TITLE)
+    figure.supxlabel(name, **NOTE)
+    figure.colorbar(axes.imshow([[0, 1]]), ax=axes).set_label(name, **LABEL)
+    axes.set_title(name, **LABEL)
+    axes.set_xticks([0], [name], **LITERAL)
+    legend_below(figure, axes.plot([0, 1]), [name])
+    save_figure(figure, tmp_path / 'picture.png')
+    comparison_chart({name: {'mAP': 1.0}}, tmp_path / 'chart.png')

@@ -3,6 +3,7 @@
 import argparse
 import math
 from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -228,7 +229,7 @@ def _lightly(projections: Tensor) -> Loss:
 
 
 def _mmpretrain(projections: Tensor) -> Loss:
-    heal_torchvision()
+    import_module('mmdclpp.registry')  # first: it heals what mmpretrain imports
     from mmpretrain.models import SimCLR
 
     head = dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=GLOBAL_TEMPERATURE)

@@ -1,7 +1,7 @@
 """Memory and time of a pretraining, before it is begun."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
@@ -13,7 +13,10 @@ from torch import nn
 
 from mmdclpp.apis._runner import ConfigLike, load_config, require_keys
 from mmdclpp.apis._train_options import set_accumulation, set_amp, set_ema, set_grad_checkpointing
-from mmdclpp.apis.own_images.images import dataset_of, set_images
+from mmdclpp.apis.own_images.images import dataset_of, require_pretraining, set_images
+from mmdclpp.apis.own_images.machine import Machine, this_machine
+from mmdclpp.apis.own_images.prepare import look_at, settings_for
+from mmdclpp.apis.own_images.settings import MOST_WORKERS, Images
 from mmdclpp.core.memory import buffer_bytes
 from mmdclpp.errors import UserError
 from mmdclpp.models.backbones.checkpointed import checkpoint_blocks
@@ -56,6 +59,7 @@ class Estimate:
         workers (int): Processes that load, of all GPUs together.
         iterations (int): Steps of an epoch.
         epochs (float): Of the whole training.
+        settings (Dict[str, Any]): What training on your own images chooses for them, or you gave, by dotted key.
     """
 
     device: Device
@@ -75,6 +79,7 @@ class Estimate:
     workers: int
     iterations: int
     epochs: float
+    settings: Dict[str, Any] = field(default_factory=dict)
 
     @property
     def bytes(self) -> int:
@@ -157,7 +162,9 @@ def estimate(
         accumulate (int, optional): Defaults to None.
         grad_checkpointing (bool): Defaults to False.
         ema (bool or float): Defaults to False.
-        data (str or PathLike, optional): Your own images. Defaults to None, the config's.
+        data (str or PathLike, optional): Your own images, which are looked at, and for which settings are chosen as in
+            training without ``init``. Of a GPU that is not here, the cores are not known: 17 each are taken. Defaults
+            to None, the config's.
         images (int, optional): Their number, if they are not here. Defaults to None.
         utilisation (float): Share of the GPU's peak that a step reaches, in (0, 1]. Defaults to 0.4: ours.
         measure (bool, optional): Whether to take real steps on this machine's GPU, or CPU if there is none, and to
@@ -170,8 +177,10 @@ def estimate(
     Raises:
         UserError: If an argument or the config cannot be used, or the number of images is not to be known.
     """
-    cfg = load_config(config, cfg_options)
+    base = load_config(config)
+    cfg = load_config(base, cfg_options)
     require_keys(cfg, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'), 'estimated')
+    require_pretraining(cfg, 'estimate')
     _check(gpus=gpus, batch_size=batch_size, images=images)
     if not 0 < utilisation <= 1:
         raise UserError(f'utilisation={utilisation} must lie between 0 and 1: it is a share of the peak')
@@ -182,8 +191,12 @@ def estimate(
     measure = gpu is None and torch.cuda.is_available() if measure is None else measure
     if measure and amp and not torch.cuda.is_available():
         raise UserError('amp: mixed precision needs a GPU, and this machine shows none: leave out amp, or measure')
+    options = dict(cfg_options or {})
+    if batch_size is not None:
+        options['train_dataloader.batch_size'] = batch_size
     if data is not None:
-        set_images(cfg, dataset_of(data))
+        set_images(base, dataset_of(data))
+        cfg = load_config(base, options)
     if amp:
         set_amp(cfg, amp)
     if accumulate is not None:
@@ -193,12 +206,20 @@ def estimate(
     if ema is not False:
         set_ema(cfg, ema)
     device = this_device() if measure else DEVICES[gpu or _DEFAULT_GPU]
+    settings: Dict[str, Any] = {}
+    if data is not None:
+        _, survey = look_at(dataset_of(data))
+        found = Images(images or survey.usable, survey.median_pixels())
+        chosen = settings_for(cfg, base, found, _machine(device, gpus, measure), options, pretrained=False)
+        settings = {setting.key: setting.value for setting in chosen}
+        cfg.merge_from_dict(settings)
     batch_size = batch_size or cfg.train_dataloader.get('batch_size', 1)
     logger = MMLogger.get_current_instance()
     level, _ = logger.level, logger.setLevel('ERROR')  # building an optimizer may log every parameter
     try:
         with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmdclpp'):
-            return _estimate(cfg, device, gpus, batch_size, images, utilisation, measure)
+            found = _estimate(cfg, device, gpus, batch_size, images, utilisation, measure)
+            return replace(found, settings=settings)
     finally:
         logger.setLevel(level)
 
@@ -214,7 +235,7 @@ def _estimate(
     cfg: Config, device: Device, gpus: int, batch_size: int, images: Optional[int], utilisation: float, measure: bool
 ) -> Estimate:
     loading = survey_loading(cfg, images)
-    iterations, epochs = _length(cfg, loading.images, batch_size * gpus)
+    iterations, epochs = _length(cfg, loading.images, batch_size, gpus)
     on_cpu = measure and not torch.cuda.is_available()
     amp, hooks = cfg.optim_wrapper.get('type') == 'AmpOptimWrapper', _hooks(cfg)
     model = _build(cfg, on_cpu)
@@ -263,6 +284,11 @@ def _estimate(
     )
 
 
+def _machine(device: Device, gpus: int, here: bool) -> Machine:
+    cores = this_machine('none').cores // gpus if here else MOST_WORKERS + 1
+    return Machine(gpus, max(cores, 1), device.bytes, gpu=not here or torch.cuda.is_available())
+
+
 def _hooks(cfg: Config) -> List[str]:
     return [str(hook.get('type')).rpartition('.')[2] for hook in cfg.get('custom_hooks') or []]
 
@@ -292,12 +318,13 @@ def _states_per_weight(optimizer: dict) -> float:
     return sum(value.numel() for value in states if value.dim()) / weights.numel()
 
 
-def _length(cfg: Config, images: int, global_batch: int) -> Tuple[int, float]:
+def _length(cfg: Config, images: int, batch_size: int, gpus: int) -> Tuple[int, float]:
     """Iterations of an epoch, and epochs."""
     drops = cfg.train_dataloader.get('drop_last', False)
-    iterations = images // global_batch if drops else math.ceil(images / global_batch)
+    share = math.ceil(images / gpus)  # mmengine's sampler repeats some images, so that each process has as many
+    iterations = share // batch_size if drops else math.ceil(share / batch_size)
     if not iterations:
-        raise UserError(f'images: {images} make no batch of {global_batch}: lower batch_size or gpus')
+        raise UserError(f'images: {images} make no batch of {batch_size} on each of {gpus} GPUs: lower batch_size')
     if cfg.train_cfg.get('max_epochs') is not None:
         return iterations, cfg.train_cfg.max_epochs
     if cfg.train_cfg.get('max_iters') is None:

@@ -35,7 +35,7 @@ def print_estimate(found: Estimate, title: str) -> None:
 
 def conclusions(found: Estimate) -> List[str]:
     """In plain lines: whether it fits, what limits it, and what to do."""
-    return [*_on_memory(found), *_on_time(found)]
+    return [*_on_settings(found), *_on_memory(found), *_on_time(found)]
 
 
 def _memory_rows(found: Estimate) -> Iterator[Tuple[str, str]]:
@@ -68,6 +68,14 @@ def _loading_rows(found: Estimate) -> Iterator[Tuple[str, str]]:
     yield 'images that computing takes', f'{found.images_needed:,.0f} a second'
     yield 'images that a core loads', f'{found.loading.rate:,.0f} a second, measured here: {found.loading.loaded}'
     yield 'cores needed for loading', f'{found.cores_needed:,}; the config has {found.workers:,} workers'
+
+
+def _on_settings(found: Estimate) -> Iterator[str]:
+    if found.settings:
+        yield (
+            f'For your images: {found.batch_size} a GPU, {found.epochs:g} epochs, {found.workers} workers in all, '
+            'as tools/train.py --data chooses, without --init.'
+        )
 
 
 def _on_memory(found: Estimate) -> Iterator[str]:

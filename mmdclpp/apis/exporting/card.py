@@ -46,7 +46,9 @@ def model_card(
         pipeline_tag='image-feature-extraction',
         tags=['self-supervised', 'contrastive-learning', 'mmdclpp'],
     )
-    checked = '; '.join(f'{value:.2g} at {height} × {width} px' for (height, width), value in differences.items())
+    checked = '; '.join(
+        f'{value:.2g} of the largest at {height} × {width} px' for (height, width), value in differences.items()
+    )
     parts = [
         '---\n' + ''.join(f'{key}: {json.dumps(value)}\n' for key, value in header.items()) + '---',
         f'# {source.name}, {source.arch}',

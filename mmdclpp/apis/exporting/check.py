@@ -10,6 +10,7 @@ from mmdclpp.apis.exporting.target import Target
 from mmdclpp.errors import UserError
 
 TOLERANCE = 1e-4
+_SMALLEST = 1e-6  # outputs below are compared as if the largest were this
 
 
 def check_outputs(target: Target, model: ExportedModel, folder: Path) -> Dict[Size, float]:
@@ -21,8 +22,7 @@ def check_outputs(target: Target, model: ExportedModel, folder: Path) -> Dict[Si
         folder (Path): The export.
 
     Returns:
-        Dict[Size, float]: The largest absolute difference at each size. Where outputs exceed 1 in magnitude, it is in
-        units of the largest.
+        Dict[Size, float]: The largest difference at each size, relative to the largest magnitude of the same output.
 
     Raises:
         UserError: If a difference is above 1e-4, or a key is missing or not expected.
@@ -40,10 +40,10 @@ def check_outputs(target: Target, model: ExportedModel, folder: Path) -> Dict[Si
         for name, values in found.items():
             if values.shape != expected[name].shape:
                 raise _differs(target, size, f'{name!r} has shape {tuple(values.shape)}')
-            scale = max(expected[name].abs().max().item(), 1.0)
+            scale = max(expected[name].abs().max().item(), _SMALLEST)
             difference = (values - expected[name]).abs().max().item() / scale
             if not difference <= TOLERANCE:  # NaN, too
-                raise _differs(target, size, f'{name!r} is off by {difference:.2g}')
+                raise _differs(target, size, f'{name!r} is off by {difference:.2g} of the largest')
             differences[size] = max(differences[size], difference)
     return differences
 

@@ -74,12 +74,15 @@ def export(
 
     Raises:
         UserError: If the checkpoint cannot be read, the library is missing or has no such model, ``out`` is there, or
-            the library's outputs differ from the backbone's by more than 1e-4.
+            the library's outputs differ from the backbone's by more than 1e-4 of the largest.
     """
     target = _target(to)
+    if Path(checkpoint).is_dir():
+        raise UserError(f'checkpoint: {checkpoint} is a folder: give the file in it')
     config = None if config is None else str(config)
     (source,) = read_sources([str(checkpoint)], backbone, config, aggregate=aggregate)
     out = _place(out, source.checkpoint, to, overwrite)
+    _check_characters(out, target)
     cfg = None
     if config is not None:
         cfg = load_config(config).pretty_text
@@ -111,7 +114,9 @@ def export(
     for file in sorted(out.iterdir()):
         print(f'  {file.name:24} {file.stat().st_size / 2**20:8.2f} MiB')
     for (height, width), difference in differences.items():
-        print(f'  outputs in {target.library} differ by at most {difference:.2g} at {height} × {width} px')
+        print(
+            f'  outputs in {target.library} differ by at most {difference:.2g} of the largest at {height} × {width} px'
+        )
     return out
 
 
@@ -129,7 +134,8 @@ def _place(out: Optional[PathLike], checkpoint: Optional[str], to: str, overwrit
     if out is None and (checkpoint is None or '://' in checkpoint):
         raise UserError('out: name a folder for the export of a model that is in no file here')
     out = Path(checkpoint).with_name(f'{Path(checkpoint).stem}_{to}') if out is None else Path(out)
-    out = out if out.name not in ('', '..') else out.resolve()
+    # A link is kept, and what it points to is written; of '.' and '..' only the whole path has a name.
+    out = out.resolve() if out.is_symlink() or out.name in ('', '..') else out
     if out.is_dir() and not any(out.iterdir()):
         return out
     if out.exists() and not overwrite:
@@ -137,6 +143,15 @@ def _place(out: Optional[PathLike], checkpoint: Optional[str], to: str, overwrit
     if out.exists() and not (out.is_dir() and {file.name for file in out.iterdir()} <= _FILES):
         raise UserError(f'out: {out} holds more than an export: name another folder')
     return out
+
+
+def _check_characters(out: Path, target: Target) -> None:
+    found = [character for character in target.not_in_path if character in str(out.resolve())]
+    if found:
+        raise UserError(
+            f'out: {out.resolve()} has a {found[0]} in its path, which mmengine pastes into Python code when it reads '
+            'the config: name another folder'
+        )
 
 
 def _beside(out: Path, kind: str) -> Path:

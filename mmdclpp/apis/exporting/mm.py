@@ -24,6 +24,8 @@ from mmdclpp.utils.files import write_whole
 
 WEIGHTS = 'backbone.pth'
 _PREFIX = 'backbone.'
+# mmengine substitutes fileDirname as it is, within the quotes of a Python string.
+NOT_IN_PATH = '\'"\\\n'
 
 
 def write_mm(folder: Path, model: ExportedModel, config: Dict[str, Any], comment: str) -> None:

@@ -117,22 +117,37 @@ def build_model(source: ModelSource, cfg: Optional[str] = None, img_size: Option
     """
     meta = _meta(source, cfg)
     backbone = source.build()
-    if img_size is None or img_size == source.image_size:
+    size, step = source.image_size if img_size is None else img_size, patch_size(backbone)
+    if size < step or size % step:
+        whole = max(size // step, 1) * step
+        raise UserError(f'img_size={size} must be a multiple of {step} px, the side of a patch: give --img-size {whole}')
+    if size == source.image_size:
         return ExportedModel(source, backbone, meta)
-    step = patch_size(backbone)
-    if img_size < step or img_size % step:
-        raise UserError(f'img_size={img_size} must be a multiple of {step} px, the side of a patch')
-    source = dataclasses.replace(source, image_size=img_size)
+    native, source = source.image_size, dataclasses.replace(source, image_size=img_size)
     resized = dataclasses.replace(source, backbone={**source.backbone, 'img_size': img_size})
     if 'img_size' in _parameters(source):
         source, backbone = resized, resized.build()
     elif isinstance(getattr(backbone, 'timm_model', None), timm.models.VisionTransformer):
         backbone.timm_model.set_input_size(img_size=img_size)
         source = resized
-    else:  # one that takes every size
-        return ExportedModel(source, backbone, meta)
+    else:
+        return _taking_its_size(ExportedModel(source, backbone, meta), native)
     meta['cfg'] += f"model['backbone']['img_size'] = {img_size}  # resized when it was exported\n"
-    return ExportedModel(source, backbone, meta)
+    return _taking_its_size(ExportedModel(source, backbone, meta), native)
+
+
+def _taking_its_size(model: ExportedModel, native: int) -> ExportedModel:
+    """The model; a UserError if it does not take images of its size, as some of timm's do not."""
+    size = model.source.image_size
+    try:
+        model.outputs(torch.zeros(1, 3, size, size))
+    except UserError:
+        raise
+    except Exception as error:  # whatever a backbone raises that is made for one size
+        raise UserError(
+            f'img_size={size}: {model.source.arch} takes images of {native} px alone: leave it out'
+        ) from error
+    return model
 
 
 def backbone_settings(source: ModelSource) -> Dict[str, Any]:

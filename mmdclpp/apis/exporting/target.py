@@ -30,6 +30,7 @@ class Target:
             None for the model's own. Defaults to None, always the model's own.
         note (Callable, optional): Given the model, a paragraph for the model card. Defaults to None.
         remedy (str): What a user can do where the export is not right.
+        not_in_path (str): Characters that the path of the folder must not have. Defaults to none.
     """
 
     name: str
@@ -41,3 +42,4 @@ class Target:
     reference: Optional[Callable] = None
     note: Optional[Callable[[ExportedModel], str]] = None
     remedy: str = 'export to another library'
+    not_in_path: str = ''

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from mmdclpp.apis.exporting.mm import load_mm, map_backbone, write_mm
+from mmdclpp.apis.exporting.mm import NOT_IN_PATH, load_mm, map_backbone, write_mm
 from mmdclpp.apis.exporting.model import ExportedModel
 from mmdclpp.apis.exporting.target import Outputs, Target
 
@@ -65,4 +65,4 @@ features = model.extract_feat(images)[-1]  # (1, {model.channels})
 """
 
 
-TARGET = Target('mmpretrain', 'mmpretrain', [], write, load, usage)
+TARGET = Target('mmpretrain', 'mmpretrain', [], write, load, usage, not_in_path=NOT_IN_PATH)

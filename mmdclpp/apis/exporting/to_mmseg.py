@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmpretrain.models import ResNet
 from torch import Tensor
 
-from mmdclpp.apis.exporting.mm import load_mm, map_backbone, write_mm
+from mmdclpp.apis.exporting.mm import NOT_IN_PATH, load_mm, map_backbone, write_mm
 from mmdclpp.apis.exporting.model import ExportedModel
 from mmdclpp.apis.exporting.target import Outputs, Target
 from mmdclpp.utils.imports import import_quietly
@@ -85,7 +85,7 @@ features = model.extract_feat(images)[-1]  # (1, {model.channels}, rows, columns
 """
 
 
-TARGET = Target('mmseg', 'mmseg', [], write, load, usage)
+TARGET = Target('mmseg', 'mmseg', [], write, load, usage, not_in_path=NOT_IN_PATH)
 
 
 def _head(model: ExportedModel) -> Dict[str, Any]:

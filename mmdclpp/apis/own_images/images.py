@@ -12,6 +12,7 @@ from mmpretrain.models.selfsup import BaseSelfSupervisor
 from mmdclpp.datasets.coco_json import column, load_coco
 from mmdclpp.datasets.decode_image import IMAGE_EXTENSIONS
 from mmdclpp.datasets.unlabelled_images import UnlabelledImages
+from mmdclpp.datasets.walk_files import walk_files
 from mmdclpp.errors import UserError
 from mmdclpp.registry import DATASETS, MODELS
 from mmdclpp.utils.files import PathLike
@@ -58,15 +59,15 @@ def _folder_of(first: str, annotations: Path) -> str:
     )
 
 
-def require_pretraining(cfg: Config) -> None:
-    """Raise a UserError unless the config trains without labels."""
+def require_pretraining(cfg: Config, argument: str) -> None:
+    """Raise a UserError, which begins with ``argument``, unless the config trains without labels."""
     kind = (cfg.get('model') or {}).get('type')
     with DefaultScope.overwrite_default_scope('mmdclpp'):
         model = None if kind is None else MODELS.get(kind)
     if not (isinstance(model, type) and issubclass(model, BaseSelfSupervisor)):
         raise UserError(
-            f'data: config {cfg.filename or ""} trains {kind}, which needs labels: --data is for pretraining, as by '
-            'configs/densecl_pp/vit-s16_folder.py'
+            f'{argument}: config {cfg.filename or ""} trains {kind}, which needs labels: give a pretraining config, '
+            'such as configs/densecl_pp/vit-s16_folder.py'
         )
 
 
@@ -100,11 +101,7 @@ def other_files(arguments: Dict[str, str]) -> Dict[str, int]:
     """How many files of each extension a folder has that are not images by their name; none for a list."""
     if 'ann_file' in arguments:
         return {}
-    extensions = Counter(
-        os.path.splitext(name)[1].lower()
-        for _, _, names in os.walk(arguments['data_root'], followlinks=True)
-        for name in names
-    )
+    extensions = Counter(os.path.splitext(path)[1].lower() for path in walk_files(arguments['data_root']))
     return {extension: count for extension, count in extensions.items() if extension not in IMAGE_EXTENSIONS}
 
 

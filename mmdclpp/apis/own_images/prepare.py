@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, is_main_process
@@ -22,13 +22,16 @@ from mmdclpp.apis.own_images.machine import Machine, this_machine
 from mmdclpp.apis.own_images.model_cost import model_cost
 from mmdclpp.apis.own_images.settings import (
     Images,
+    Setting,
     as_options,
     changes,
     describe_settings,
+    go_on_with,
     suggest_settings,
-    without_given,
 )
-from mmdclpp.datasets.preparation.survey import describe_survey, survey_images
+from mmdclpp.datasets.exclude_file import exclude_lines
+from mmdclpp.datasets.preparation.survey import Survey, describe_survey, survey_images
+from mmdclpp.datasets.unlabelled_images import UnlabelledImages
 from mmdclpp.errors import UserError
 from mmdclpp.utils.files import PathLike, write_whole
 
@@ -87,7 +90,7 @@ def prepare(
     require_keys(base, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper'), 'trained')
     dataset = None if data is None else dataset_of(data)
     if dataset is not None:
-        require_pretraining(base)
+        require_pretraining(base, 'data')
         set_images(base, dataset)
     set_work_dir(base, work_dir)
     cfg = load_config(base, options)
@@ -128,6 +131,38 @@ def _view_size(cfg: Config) -> int:
     return max((size if isinstance(size, int) else max(size) for size in sizes), default=_VIEW_SIZE)
 
 
+def look_at(dataset: Dict[str, str]) -> Tuple[UnlabelledImages, Survey]:
+    """Survey a user's images.
+
+    Args:
+        dataset (Dict[str, str]): As :func:`~mmdclpp.apis.own_images.images.dataset_of` gives it.
+
+    Returns:
+        tuple: The images, and what was found out about them.
+
+    Raises:
+        UserError: If none can be read.
+    """
+    images = list_images(dataset)
+    survey = survey_images([images[index]['img_path'] for index in range(len(images))], other_files(dataset))
+    if survey.usable == 0:
+        reason = survey.broken[0][1]
+        raise UserError(f'data: no image of {_place(images)} can be read, of the first the reason is: {reason}')
+    return images, survey
+
+
+def _place(images: UnlabelledImages) -> str:
+    return images.ann_file or images.img_prefix
+
+
+def settings_for(
+    cfg: Config, base: Config, images: Images, machine: Machine, options: Dict[str, Any], pretrained: bool
+) -> List[Setting]:
+    """What :func:`~mmdclpp.apis.own_images.settings.suggest_settings` chooses; the model's cost is counted."""
+    cost = model_cost(cfg.model, _view_size(cfg)) if is_densecl_pp(cfg) else None
+    return suggest_settings(cfg, base, images, machine, cost, options, pretrained)
+
+
 def _find_out(
     cfg: Config,
     base: Config,
@@ -143,24 +178,13 @@ def _find_out(
         before = json.loads((work_dir / SETTINGS).read_text())
         if before['data'] == dataset:
             print(f'{work_dir / SETTINGS}: images and settings as before; delete it to survey the images anew')
-            return _Found(without_given(before['settings'], options), before['left_out'])
+            return _Found(go_on_with(before['settings'], options), before['left_out'])
 
-    images = list_images(dataset)
-    survey = survey_images([images[index]['img_path'] for index in range(len(images))], other_files(dataset))
-    where = images.ann_file or images.img_prefix
-    if survey.usable == 0:
-        raise UserError(f'data: no image of {where} can be read, of the first the reason is: {survey.broken[0][1]}')
-    settings = suggest_settings(
-        cfg=cfg,
-        base=base,
-        images=Images(survey.usable, survey.median_pixels()),
-        machine=machine,
-        cost=model_cost(cfg.model, _view_size(cfg)) if is_densecl_pp(cfg) else None,
-        given=options,
-        pretrained=pretrained,
-    )
+    images, survey = look_at(dataset)
+    found = Images(survey.usable, survey.median_pixels())
+    settings = settings_for(cfg, base, found, machine, options, pretrained)
     lines = [
-        f'{where}: {survey.total:,} images',
+        f'{_place(images)}: {survey.total:,} images',
         *describe_survey(survey, _view_size(cfg), images.relative_path),
         '',
         f'Settings for {survey.usable:,} images and {machine}:',
@@ -171,11 +195,12 @@ def _find_out(
     ]
     print('\n'.join(lines), flush=True)
     if not dry_run:
-        left_out = [f'{images.relative_path(path)}\t{reason}\n' for path, reason in survey.broken]
+        left_out = exclude_lines((images.relative_path(path), reason) for path, reason in survey.broken)
         (work_dir / LEFT_OUT).unlink(missing_ok=True)
         if left_out:
-            write_whole(work_dir / LEFT_OUT, ''.join(left_out))
+            write_whole(work_dir / LEFT_OUT, left_out)
         write_whole(work_dir / SURVEY, '\n'.join(lines))
-        content = dict(data=dataset, left_out=bool(left_out), settings=changes(settings))
+        values = {setting.key: setting.value for setting in settings}
+        content = dict(data=dataset, left_out=bool(left_out), settings=values)
         write_whole(work_dir / SETTINGS, json.dumps(content, indent=2) + '\n')
     return _Found(changes(settings), bool(survey.broken))

@@ -86,24 +86,31 @@ def suggest_settings(
         List[Setting]: What the config is to be changed to, the user's options among them.
 
     Raises:
-        UserError: If there are fewer than two images for each process.
+        UserError: If there are fewer than two images for each process, or the user's batch or epochs are no numbers.
     """
     user = dict(_leaves(given))
 
     def or_given(setting: Setting) -> Setting:
         return setting._replace(value=user[setting.key], rule='yours', given=True) if setting.key in user else setting
 
-    batch = or_given(_batch(base, images, machine, cost))
-    scaled = (cfg.get('auto_scale_lr') or {}).get('enable')  # by mmengine
-    rate = None if scaled else _learning_rate(base, batch.value * machine.processes, pretrained)
+    batch = _checked(or_given(_batch(base, images, machine, cost)))
+    update = batch.value * machine.processes * cfg.optim_wrapper.get('accumulative_counts', 1)
+    scaled = (cfg.get('auto_scale_lr') or {}).get('enable')  # by the runner
+    rate = (_rate_to_scale if scaled else _learning_rate)(cfg if scaled else base, update, pretrained)
     settings = [batch, *([] if rate is None else [rate]), *_crops(cfg, images)]
     epochs = _epochs(base, images, machine, cost, pretrained)
     if epochs is not None:
-        epochs = or_given(epochs)
+        epochs = _checked(or_given(epochs))
         settings += [epochs, *_follow_epochs(base, epochs.value)]
     settings.append(_workers(machine))
     # Whoever gives all of a list, or a part of what is one value to us, knows what becomes of it.
     return [or_given(setting) for setting in settings if not any(_overlap(setting.key, key) for key in user)]
+
+
+def _checked(count: Setting) -> Setting:
+    if not isinstance(count.value, int) or count.value < 1:
+        raise UserError(f'cfg_options: {count.key}={count.value} must be a whole number of 1 or more')
+    return count
 
 
 def _overlap(key: str, other: str) -> bool:
@@ -121,7 +128,9 @@ def _leaves(options: Mapping[str, Any], above: str = ''):
 def _batch(base: Config, images: Images, machine: Machine, cost: Optional[ModelCost]) -> Setting:
     number, processes = images.number, machine.processes
     if number < 2 * processes:
-        raise UserError(f'data: {number} images for {processes} processes: give two or more for each')
+        images_given = f'{number} image' if number == 1 else f'{number} images'
+        shared = '' if processes == 1 else f' for {processes} processes'
+        raise UserError(f'data: {images_given}{shared}: give two or more{" for each" if shared else ""}')
     most = base.train_dataloader.batch_size
     reasons = {f'the most of this config is {most}': most}
     if not machine.gpu:
@@ -134,6 +143,18 @@ def _batch(base: Config, images: Images, machine: Machine, cost: Optional[ModelC
     reasons['no more than there are images'] = number // processes
     reason, limit = min(reasons.items(), key=lambda item: item[1])
     return Setting('train_dataloader.batch_size', 2 ** int(math.log2(limit)), f'a power of 2 each process; {reason}')
+
+
+def _rate_to_scale(cfg: Config, batch: int, pretrained: bool) -> Optional[Setting]:
+    """The rate that ``auto_scale_lr`` scales when training starts."""
+    optimizer = cfg.optim_wrapper.get('optimizer') or {}
+    if 'lr' not in optimizer:
+        return None
+    rate = float(f'{optimizer.lr * (INIT_SHARE if pretrained else 1):g}')
+    reference = cfg.auto_scale_lr.base_batch_size
+    quarter = ', a quarter of it since the weights are trained' if pretrained else ''
+    rule = f"the config's{quarter}; auto_scale_lr makes it {rate * batch / reference:.2g}, times {batch}/{reference}"
+    return Setting('optim_wrapper.optimizer.lr', rate, rule)
 
 
 def _learning_rate(base: Config, batch: int, pretrained: bool) -> Optional[Setting]:
@@ -237,9 +258,23 @@ def _fits_a_line(setting: Setting) -> bool:
     return not (isinstance(setting.value, (list, tuple)) and any(isinstance(entry, dict) for entry in setting.value))
 
 
-def without_given(values: Mapping[str, Any], given: Mapping[str, Any]) -> Dict[str, Any]:
-    """Values by dotted key, of which the user gave neither all nor a part."""
+def go_on_with(values: Mapping[str, Any], given: Mapping[str, Any]) -> Dict[str, Any]:
+    """The settings of a run that is resumed, of which the user gave neither all nor a part.
+
+    Args:
+        values (Mapping[str, Any]): Values by dotted key, as the run was started with.
+        given (Mapping[str, Any]): The user's options by dotted key.
+
+    Raises:
+        UserError: If the user's batch or length is another: checkpoints hold the rate and the schedule laid out for it.
+    """
     user = dict(_leaves(given))
+    for key in ('train_dataloader.batch_size', 'train_cfg.max_epochs'):
+        if key in user and key in values and user[key] != values[key]:
+            raise UserError(
+                f'resume: {key}={user[key]}, but learning rate and schedule of the run are those of {values[key]}: '
+                'leave it out, or start another run, in another work_dir'
+            )
     return {key: value for key, value in values.items() if key not in user and not any(_overlap(key, k) for k in user)}
 
 

@@ -67,7 +67,7 @@ class ModelSource:
             except OSError as error:  # timm fetches weights here
                 raise UserError(
                     f'{self.arch}: its weights cannot be downloaded ({type(error).__name__}): go online, or give a '
-                    'checkpoint file beside --backbone'
+                    'checkpoint file of them: --init timm:NAME=FILE, or FILE beside --backbone'
                 ) from error
             if not self.backbone.get('pretrained'):
                 backbone.init_weights()
@@ -108,6 +108,8 @@ def read_checkpoint(file: str) -> Dict[str, Any]:
     """What a file of torch.save or of safetensors holds; a UserError names one that neither wrote."""
     try:
         content = read_file(file)
+    except UserError:
+        raise
     except Exception as error:  # whatever unpickling a foreign file may raise
         raise UserError(
             f'checkpoint {file} is cut off or no checkpoint: give a file of torch.save, or a .safetensors'

@@ -41,9 +41,9 @@ def find_images(images: Sequence[PathLike], num_images: int, seed: int) -> List[
         if not place.exists():
             raise UserError(f'images: {place} does not exist: give image files or a folder')
         if place.is_dir():
-            drawn += _listed(data_root=str(place))
+            drawn += _listed(place, data_root=str(place))
         elif place.suffix == '.txt':
-            drawn += _listed(data_root=str(place.parent), ann_file=place.name)
+            drawn += _listed(place, data_root=str(place.parent), ann_file=place.name)
         else:
             files.append(place)
     if not files and not drawn:
@@ -53,8 +53,13 @@ def find_images(images: Sequence[PathLike], num_images: int, seed: int) -> List[
     return list(unique.values())[:num_images]
 
 
-def _listed(**where: str) -> List[Path]:
-    return [Path(entry['img_path']) for entry in UnlabelledImages(**where, lazy_init=True).load_data_list()]
+def _listed(place: Path, **where: str) -> List[Path]:
+    try:
+        entries = UnlabelledImages(**where, lazy_init=True).load_data_list()
+    except UserError as error:  # which speaks of the keys of a config
+        problem = 'holds no image' if place.is_dir() else 'lists no image, or first one that does not exist'
+        raise UserError(f'images: {place} {problem}: give image files, a folder or a list of them') from error
+    return [Path(entry['img_path']) for entry in entries]
 
 
 def middle_square(image: Image.Image) -> Image.Image:

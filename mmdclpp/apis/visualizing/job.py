@@ -1,9 +1,10 @@
 """What all pictures of one call are made from; each thing is computed when it is first asked for."""
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 from PIL import Image
@@ -22,6 +23,23 @@ class File(NamedTuple):
 
     path: Path
     caption: str
+
+
+def slug(name: str) -> str:
+    """A name as part of a file's."""
+    return re.sub(r'[^0-9A-Za-z]+', '_', name.replace('+', 'p').replace('*', '_star')).strip('_').lower() or 'model'
+
+
+def slugs(names: Iterable[str]) -> Dict[str, str]:
+    """The same of several names, no two equal: later ones end in a number."""
+    found: Dict[str, str] = {}
+    for name in names:
+        part, number = slug(name), 1
+        while part in found.values():
+            number += 1
+            part = f'{slug(name)}_{number}'
+        found[name] = part
+    return found
 
 
 @dataclass(frozen=True)
@@ -53,6 +71,11 @@ class Job:
     num_shown: int
     folder: Path
     options: Options
+
+    @cached_property
+    def slugs(self) -> Dict[str, str]:
+        """The models' names as parts of names of files."""
+        return slugs(self.models)
 
     @property
     def shown(self) -> List[Path]:

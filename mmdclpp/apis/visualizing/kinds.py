@@ -1,6 +1,5 @@
 """The kinds of pictures: each is made from a job, and gives the files it wrote."""
 
-import re
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -44,11 +43,6 @@ class Kind(NamedTuple):
     fewest: int = 1
 
 
-def slug(name: str) -> str:
-    """A name as part of a file's."""
-    return re.sub(r'[^0-9A-Za-z]+', '_', name.replace('+', 'p').replace('*', '_star')).strip('_').lower() or 'model'
-
-
 def pairs_of(job: Job) -> Tuple[List[Image.Image], List[str], List[Optional[Tuple[Place, Place]]]]:
     """What is matched: the images of all pairs, first and second in turn; the pairs' titles; where two views lie.
 
@@ -74,7 +68,7 @@ def _matches(job: Job) -> List[File]:
     page = match_page(pairs, models, job.folder / 'matches.html')
     files = [File(page, 'Explore the matches')]
     for name, dense in models.items():
-        path = job.folder / f'matches_{slug(name)}.png'
+        path = job.folder / f'matches_{job.slugs[name]}.png'
         correspondences(pictures[::2], pictures[1::2], dense.first, dense.second, dense.grid, path, num_lines=12)
         files.append(File(path, f'{name}: the most confident matches'))
     return files
@@ -91,6 +85,16 @@ def _kmeans(job: Job) -> List[File]:
     return [File(path, f'{job.options.num_clusters} clusters of the positions of all images')]
 
 
+def _check_clusters(job: Job) -> None:
+    for name, model in job.models.items():
+        positions = len(job.shown) * model(model.preprocess(BLANK, job.size(model))).positions.shape[1]
+        if job.options.num_clusters > positions:
+            raise UserError(
+                f'kmeans: num_clusters={job.options.num_clusters}, but {name} has {positions} positions in the images '
+                'that are shown: give fewer clusters, or a larger size'
+            )
+
+
 def _check_attention(job: Job) -> None:
     for model in job.models.values():
         class_attention(model.backbone, model.preprocess(BLANK, job.size(model)))
@@ -103,7 +107,7 @@ def _attention(job: Job) -> List[File]:
         weights[name], grids[name] = torch.cat([each.positions.cpu() for each in found]), found[0].grid
     files = [File(attention_maps(job.pictures, weights, grids, job.folder / 'attention.png'), 'Mean of the heads')]
     for name in job.models:
-        path = job.folder / f'attention_{slug(name)}.png'
+        path = job.folder / f'attention_{job.slugs[name]}.png'
         files.append(File(attention_heads(job.pictures, weights[name], grids[name], path), f'{name}: each head'))
     return files
 
@@ -144,7 +148,12 @@ KINDS: Dict[str, Kind] = {
     'pca': Kind(
         'Principal components', 'Equal colours mean similar features; each model has components of its own.', _pca
     ),
-    'kmeans': Kind('Clusters', 'K-means of dense features: what a model holds to be alike, across images.', _kmeans),
+    'kmeans': Kind(
+        'Clusters',
+        'K-means of dense features: what a model holds to be alike, across images.',
+        _kmeans,
+        _check_clusters,
+    ),
     'attention': Kind(
         'Attention',
         'Where the class token looks in the last layer. In a model that was pretrained with aggregate '

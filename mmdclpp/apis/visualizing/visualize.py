@@ -13,10 +13,11 @@ from mmdclpp.apis.embedding import PretrainedBackbone
 from mmdclpp.apis.sources.model_source import ModelSource
 from mmdclpp.apis.sources.read_sources import read_sources
 from mmdclpp.apis.visualizing.images import find_images
-from mmdclpp.apis.visualizing.job import File, Job, Options
-from mmdclpp.apis.visualizing.kinds import BLANK, KINDS, slug
+from mmdclpp.apis.visualizing.job import File, Job, Options, slug
+from mmdclpp.apis.visualizing.kinds import BLANK, KINDS
 from mmdclpp.errors import UserError
 from mmdclpp.utils.files import PathLike, write_whole
+from mmdclpp.visualization.clusters import MOST_CLUSTERS
 from mmdclpp.visualization.pages import render
 from mmdclpp.visualization.style import DPI
 
@@ -73,10 +74,11 @@ def visualize(
             a CNN, neighbours of a single image, a map without scikit-learn or umap-learn.
     """
     models, images = _as_list(models), _as_list(images)
-    _check(show, pairs, num_images=num_images, num_shown=num_shown, num_neighbours=num_neighbours, size=size or 1)
+    positive = dict(num_images=num_images, num_shown=num_shown, num_neighbours=num_neighbours)
+    _check(show, pairs, num_clusters, seed, **(positive if size is None else dict(positive, size=size)))
     paths = find_images(images, num_images, seed)
     sources = read_sources(list(map(str, models)), backbone, None if config is None else str(config), names)
-    named = dict(zip(_names(sources) if names is None else _distinct(names), sources))
+    named = dict(zip(_distinct(_names(sources) if names is None else names), sources))
     options = Options(size, pairs or default_pairs(images), num_clusters, num_neighbours, embedding, seed)
     device = get_device()
     job = Job(
@@ -150,14 +152,16 @@ def _width(path: Path) -> int:
 
 @torch.no_grad()
 def _check_input(name: str, model: PretrainedBackbone, size: int) -> None:
-    """Raise a UserError if a model does not take images of a size, as some of timm's do not."""
+    """Raise a UserError if a model does not take images of a size, as some of timm's do not, or sees one patch."""
     try:
-        model(model.preprocess(BLANK, size))
+        grid = model(model.preprocess(BLANK, size)).grid
     except AssertionError as error:
         raise UserError(f'size={size}: {name} does not take it ({error}): give {model.source.image_size}') from error
+    if min(grid) < 2:
+        raise UserError(f'size={size}: {name} sees a single patch: give a larger one')
 
 
-def _check(show: Optional[Sequence[str]], pairs: Optional[str], **positive: int) -> None:
+def _check(show: Optional[Sequence[str]], pairs: Optional[str], num_clusters: int, seed: int, **positive: int) -> None:
     for kind in show or ():
         if kind not in KINDS:
             raise UserError(f'show={kind!r} is unknown: use some of {", ".join(KINDS)}')
@@ -166,20 +170,24 @@ def _check(show: Optional[Sequence[str]], pairs: Optional[str], **positive: int)
     for key, value in positive.items():
         if value < 1:
             raise UserError(f'{key}={value} must be 1 or more')
+    if not 2 <= num_clusters <= MOST_CLUSTERS:
+        raise UserError(f'num_clusters={num_clusters}: give 2 to {MOST_CLUSTERS}')
+    if not 0 <= seed < 2**32:
+        raise UserError(f'seed={seed} must be 0 to 2**32 - 1')
 
 
 def _names(sources: Sequence[ModelSource]) -> List[str]:
     """After their methods; where these are the same, after their files."""
     names = [source.name for source in sources]
-    if len({slug(name) for name in names}) == len(names):  # files are named after them
+    if len(set(names)) == len(names):
         return names
     files = iter(default_names([source.checkpoint for source in sources if source.checkpoint]))
     return [next(files) if source.checkpoint else f'random, seed {source.seed}' for source in sources]
 
 
 def _distinct(names: Sequence[str]) -> Sequence[str]:
-    if len({slug(name) for name in names}) < len(names):
-        raise UserError(f'names: {", ".join(names)}: give names that differ in letters or digits')
+    if len(set(names)) < len(names):
+        raise UserError(f'names: {", ".join(names)}: give each model a name of its own')
     return names
 
 

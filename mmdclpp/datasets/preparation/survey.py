@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from mmdclpp.datasets.decode_image import decode_image, is_cut_off
+from mmdclpp.datasets.decode_image import decode_image, is_cut_off, seems_whole
+from mmdclpp.utils.files import printable
 from mmdclpp.utils.progress import ProgressBar, readable_size
 
 MOST_HEADERS = 100_000  # images of which header and end are looked at
@@ -121,24 +122,27 @@ def survey_images(paths: Sequence[str], others: Optional[Dict[str, int]] = None)
     )
 
 
-def describe_survey(survey: Survey, view_size: int, shown: Callable[[str], str] = str) -> List[str]:
+def describe_survey(survey: Survey, view_size: int, named_as: Callable[[str], str] = str) -> List[str]:
     """What was found, as lines of text.
 
     Args:
         survey (Survey): What was found, with one image or more that is not broken.
         view_size (int): Side of the views that will be cut out, in px.
-        shown (Callable[[str], str]): How to write a path. Defaults to ``str``.
+        named_as (Callable[[str], str]): How to name a path. Defaults to ``str``.
     """
+
+    def shown(path: str) -> str:
+        return printable(named_as(path))
 
     def row(name: str, text: str) -> str:
         return f'  {name:<12} {text}'
 
     def named(entries: Sequence) -> str:
-        pairs = [entry if isinstance(entry, str) else ' = '.join(map(shown, entry)) for entry in entries[:_NAMED]]
-        return ', '.join(shown(pair) for pair in pairs) + (', ...' if len(entries) > _NAMED else '')
+        paths = [[entry] if isinstance(entry, str) else entry for entry in entries[:_NAMED]]
+        return ', '.join(' = '.join(map(shown, alike)) for alike in paths) + (', ...' if len(entries) > _NAMED else '')
 
     looked = 'all' if survey.looked_at == survey.total else f'{survey.looked_at:,}'
-    sample = 'all' if survey.decoded == survey.total else f'{survey.decoded:,}'
+    sample = 'them' if survey.decoded == survey.total else f'{survey.decoded:,}'
     shorter = sorted(min(size) for _, *size in survey.sizes)
     width, height = (round(statistics.median(sides)) for sides in list(zip(*survey.sizes))[1:])
     lines = [
@@ -210,8 +214,7 @@ def _look_at(path: str) -> _Header:
             start = file.read(_END)
             file.seek(max(0, size - _END))
             end = file.read()
-        # A marker that is not in the last kilobytes may still stand before some padding.
-        if is_cut_off(start[:4] + end) and is_cut_off(Path(path).read_bytes()):
+        if not seems_whole(start, end) and is_cut_off(Path(path).read_bytes()):
             return _Header(path, size, problem='cut off')
         key = (size, start, end)
     except OSError as error:

@@ -152,7 +152,7 @@ def check_coco_json(
         return [Check(path.name, 0, None, 0, (str(error),))]
     problems = {section: [f'{path}: {section}: id {i} twice' for i in repeated(ids[section])] for section in official}
     if images is not None:
-        there = _files_below(images)
+        there = _files_beside(images, names)
         problems['images'] += [
             f'{path}: image {i}: {images / name} is missing'
             for i, name in zip(ids['images'], names)
@@ -179,12 +179,13 @@ def repeated(ids: Sequence) -> List:
     return [value for value in ids if value in seen or seen.add(value)]
 
 
-def _files_below(folder: Path) -> Set[str]:
-    """Paths of all files below a folder, relative to it."""
+def _files_beside(folder: Path, names: Sequence[str]) -> Set[str]:
+    """What is in the folders of the names, all relative to ``folder``: far faster than asking for each name."""
     return {
-        os.path.relpath(os.path.join(at, name), folder)
-        for at, _, names in os.walk(folder, followlinks=True)
-        for name in names
+        os.path.join(place, name)
+        for place in {os.path.dirname(name) for name in names}
+        if (folder / place).is_dir()
+        for name in os.listdir(folder / place)
     }
 
 

@@ -119,13 +119,19 @@ def load_part(
             f'{checkpoint} holds no weights of a {type(module).__name__}: it has the keys {_first(state_dict, 3)}, '
             f'but {_first(own, 2)} are needed, plain or after {prefixes[0]!r}: give a checkpoint with this backbone'
         )
+    reference = module.state_dict()
+    mistyped = [
+        key
+        for key, value in state_dict.items()
+        if key in reference and reference[key].is_floating_point() and not value.is_floating_point()
+    ]
     misshaped = []
     try:
         missing, unexpected = module.load_state_dict(state_dict, strict=False)
     except RuntimeError as error:  # torch reports shapes by an exception even when not strict
         misshaped = re.findall(r'size mismatch for (\S+):', str(error))
         missing, unexpected = own - state_dict.keys(), state_dict.keys() - own
-    problems = {'missing': missing, 'unexpected': unexpected, 'of another shape': misshaped}
+    problems = {'missing': missing, 'unexpected': unexpected, 'of another shape': misshaped, 'of integers': mistyped}
     if any(problems.values()):
         parts = [f'{len(keys)} {kind} ({_first(keys)})' for kind, keys in problems.items() if keys]
         raise UserError(
@@ -147,6 +153,8 @@ def _read_state_dict(checkpoint: str, map_location: str) -> Dict[str, Tensor]:
         content = read_file(checkpoint, map_location)
     except FileNotFoundError as error:
         raise UserError(f'model.init_cfg.checkpoint={checkpoint!r} does not exist: give a checkpoint file') from error
+    except UserError:
+        raise
     except Exception as error:  # whatever unpickling a foreign file may raise
         if '://' in checkpoint:
             raise UserError(f'{checkpoint} cannot be downloaded ({error}): give a file that is here') from error

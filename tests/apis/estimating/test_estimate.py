@@ -8,7 +8,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmdclpp.apis import estimate
-from mmdclpp.apis._runner import load_config
+from mmdclpp.apis._runner import load_config, shipped_config
 from mmdclpp.apis.estimating import estimate as module
 from mmdclpp.apis.estimating import loading, measuring
 from mmdclpp.apis.estimating.devices import DEVICES
@@ -69,7 +69,7 @@ def test_the_images_of_coco_are_known_without_being_there(repo):
     found = survey_loading(cfg)
     assert found.images == 118_287 and 'not here' in found.counted
     assert found.views == [(3, 224, 224)] * 2
-    assert module._length(cfg, found.images, 8 * 32) == (118_287 // (8 * 32), 800)
+    assert module._length(cfg, found.images, 32, 8) == (118_287 // (8 * 32), 800)
 
 
 @pytest.mark.slow
@@ -83,6 +83,24 @@ def test_images_that_are_there_are_counted_and_loaded(repo, tiny_coco):
     found = of(repo, images=None, batch_size=2, data=tiny_coco / 'images')
     assert found.loading.images == 8 and found.iterations == 4
     assert found.loading.loaded == "the config's own images" and found.loading.rate > 0
+
+
+def test_of_your_own_images_the_training_that_would_run_is_estimated(tiny_coco, tmp_path):
+    config = shipped_config('densecl_pp/vit-demo_folder.py')
+    options = {'model.backbone.arch.num_layers': 1, 'train_cfg.max_epochs': 100}
+    found = estimate(config, gpu='l4', data=tiny_coco / 'images', cfg_options=options)
+    assert (found.batch_size, found.iterations, found.epochs, found.workers) == (8, 1, 100, 16)
+    assert found.settings['param_scheduler.1.end'] == 100
+    assert conclusions(found)[0].startswith('For your images: 8 a GPU, 100 epochs, 16 workers in all')
+    two = estimate(config, gpus=2, gpu='l4', data=tiny_coco / 'images', batch_size=3, cfg_options=options)
+    assert (two.batch_size, two.iterations, two.workers) == (3, 1, 32)
+
+
+def test_processes_get_as_many_images_each_by_repeating_some():
+    cfg = Config(dict(train_dataloader=dict(drop_last=True), train_cfg=dict(max_epochs=2)))
+    assert module._length(cfg, 1017, 16, 8) == (8, 2)  # ceil(1017 / 8) = 128 = 8 batches of 16
+    cfg.train_dataloader.drop_last = False
+    assert module._length(cfg, 1025, 16, 8) == (9, 2)
 
 
 def test_memory_has_a_part_for_everything_that_a_training_keeps(repo, plain):
@@ -148,7 +166,10 @@ MISTAKES = {
     'measuring another GPU': (dict(measure=True, gpu='l4'), "gpu='l4'"),
     'mixed precision on a CPU': (dict(measure=True, amp=True), 'mixed precision needs a GPU'),
     'images that nobody counted': (dict(images=None), 'images: give their number'),
-    'a batch of more images than there are': (dict(images=20), '20 make no batch of 32'),
+    'a batch of more images than there are': (
+        dict(images=20),
+        '20 make no batch of 32 on each of 1 GPUs: lower batch_size',
+    ),
     'a folder that is not there': (dict(data='gone'), 'gone'),
 }
 
@@ -161,8 +182,13 @@ def test_a_mistake_is_told_in_one_line(repo, mistake):
 
 
 def test_a_config_that_needs_labels_is_refused(classifier_config):
-    with pytest.raises(UserError, match='give a pretraining config'):
+    with pytest.raises(UserError, match='estimate: .* trains ImageClassifier, .*: give a pretraining config'):
         estimate(Config.fromfile(classifier_config))
+
+
+def test_a_segmentation_config_is_refused_without_its_data(repo):
+    with pytest.raises(UserError, match='trains EncoderDecoder, which needs labels'):
+        estimate(repo / 'configs/benchmarks/segmentation/vit-s16_upernet_voc12aug.py')
 
 
 @pytest.mark.slow

@@ -1,6 +1,9 @@
 """Exports, as users of each library find them."""
 
 import json
+import os
+import runpy
+import signal
 import sys
 
 import numpy as np
@@ -12,10 +15,11 @@ from PIL import Image
 
 from mmdclpp.apis import export, load_backbone
 from mmdclpp.apis.exporting import mm, to_hf, to_timm
+from mmdclpp.apis.exporting.check import check_keys
 from mmdclpp.apis.sources.read_sources import read_sources
 from mmdclpp.errors import UserError
 
-from .conftest import BACKBONES, RESNET, VIT, run_card, write_checkpoint
+from .conftest import BACKBONES, RESNET, TIMM_VIT, VIT, run_card, write_checkpoint
 
 slow = pytest.mark.slow
 _FAST = {
@@ -218,6 +222,37 @@ def test_a_wrong_translation_is_found_out_and_leaves_nothing(checkpoint, tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ['epoch_2.pth']
 
 
+def scale_weights(file, key, factor):
+    content = torch.load(file, weights_only=False)
+    for name, value in content['state_dict'].items():
+        if name.startswith(key):
+            value.mul_(factor)
+    torch.save(content, file)
+    return file
+
+
+def test_small_outputs_hide_no_mistake(checkpoint, monkeypatch):
+    file = scale_weights(checkpoint('ViT, gap'), 'backbone.ln1.', 1e-5)  # the final norm: outputs of about 1e-5
+    export(file, 'hf', out='right')
+    break_hf(monkeypatch)
+    with pytest.raises(UserError, match='is off by'):
+        export(file, 'hf', out='wrong')
+
+
+def test_outputs_that_are_no_numbers_are_refused(checkpoint):
+    file = scale_weights(checkpoint('ViT, gap'), 'backbone.ln1.bias', float('nan'))
+    with pytest.raises(UserError, match='is off by nan'):
+        export(file, 'timm')
+
+
+def test_a_key_too_many_is_found_out_as_one_too_few():
+    check_keys('x', {'a', 'b'}, {'a', 'b'})
+    with pytest.raises(UserError, match=r"lacks \[\], and knows not 1 that it has \['b'\]"):
+        check_keys('x', {'a'}, {'a', 'b'})
+    with pytest.raises(UserError, match=r"lacks \['b'\]"):
+        check_keys('x', {'a', 'b'}, {'a'})
+
+
 @pytest.mark.parametrize('to', ['mmpretrain', 'mmseg'])
 def test_weights_that_mmengine_would_only_warn_of_are_found_out(checkpoint, tmp_path, monkeypatch, to):
     file, whole = checkpoint('ViT, gap'), torch.save
@@ -230,6 +265,36 @@ def test_weights_that_mmengine_would_only_warn_of_are_found_out(checkpoint, tmp_
     with pytest.raises(UserError, match=r'1 weights that the export lacks .*backbone.ln1.bias'):
         export(file, to)
     assert [path.name for path in tmp_path.iterdir()] == ['epoch_2.pth']
+
+
+def test_behind_a_link_its_target_is_written_and_the_link_stays(checkpoint, tmp_path):
+    (tmp_path / 'real').mkdir()
+    (tmp_path / 'link').symlink_to('real')
+    assert export(checkpoint('ViT, gap'), 'timm', out=tmp_path / 'link') == tmp_path / 'real'
+    export(tmp_path / 'epoch_2.pth', 'mmpretrain', out=tmp_path / 'link', overwrite=True)
+    assert (tmp_path / 'link').is_symlink()
+    assert {path.name for path in (tmp_path / 'real').iterdir()} == {'README.md', 'backbone.pth', 'config.py'}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['epoch_2.pth', 'link', 'real']
+
+
+@pytest.mark.parametrize('character', ["'", '"', '\\'])
+@pytest.mark.parametrize('to', ['mmpretrain', 'mmseg'])
+def test_a_path_that_would_break_the_config_is_refused(checkpoint, tmp_path, to, character):
+    with pytest.raises(UserError, match='name another folder') as error:
+        export(checkpoint('ViT, gap'), to, out=tmp_path / f'it{character}s')
+    assert '\n' not in str(error.value) and [path.name for path in tmp_path.iterdir()] == ['epoch_2.pth']
+
+
+def test_ended_by_a_scheduler_the_tool_leaves_as_if_interrupted(repo, monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr('mmdclpp.apis.export', lambda **_: os.kill(os.getpid(), signal.SIGTERM), raising=False)
+    monkeypatch.setattr(sys, 'argv', ['export.py', 'a.pth', '--to', 'timm', '--out-dir', 'b'])
+    try:
+        with pytest.raises(SystemExit) as left:
+            runpy.run_path(str(repo / 'tools/export.py'))['main']()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert left.value.code == 143
 
 
 def test_what_is_there_is_replaced_only_if_asked_for_and_only_if_it_is_an_export(checkpoint, tmp_path):
@@ -254,7 +319,8 @@ def test_what_is_there_is_replaced_only_if_asked_for_and_only_if_it_is_an_export
         ('timm', dict(interpolate_mode='bilinear'), {}, "interpolate_mode='bilinear'"),
         ('timm', dict(norm_cfg=dict(type='LN')), {}, 'its norms have eps=1e-6'),
         ('timm', dict(out_indices=[0]), {}, r'out_indices=\[0\]'),
-        ('timm', {}, dict(img_size=36), 'img_size=36 must be a multiple of 8'),
+        ('timm', {}, dict(img_size=36), 'img_size=36 must be a multiple of 8 px.*give --img-size 32'),
+        ('hf', dict(img_size=36), {}, 'img_size=36 must be a multiple of 8 px.*give --img-size 32'),
         ('timm', {}, dict(metrics='none.json'), 'metrics: none.json does not exist'),
         ('timm', {}, dict(fixed_size=True), 'fixed_size is for onnx and torchscript'),
         ('keras', {}, {}, "to='keras' is unknown: use one of timm"),
@@ -322,3 +388,41 @@ def test_the_tool_exports(checkpoint, run, tmp_path):
     assert 'outputs in timm differ by at most' in done.stdout and not done.stderr
     again = run('tools/export.py', 'epoch_2.pth', '--to', 'timm', '--out', 'mine')
     assert (again.returncode, again.stderr.count('\n')) == (2, 1) and 'mine is there already' in again.stderr
+
+
+def test_a_folder_is_no_checkpoint(tmp_path):
+    with pytest.raises(UserError, match='is a folder: give the file in it'):
+        export(tmp_path, 'timm')
+
+
+def test_a_model_of_one_size_is_not_exported_for_another(tmp_path):
+    swin = dict(
+        type='mmpretrain.TIMMBackbone',
+        model_name='swin_tiny_patch4_window7_224',
+        img_size=56,
+        embed_dim=8,
+        depths=(1, 1),
+        num_heads=(1, 2),
+    )
+    file = write_checkpoint(tmp_path / 'a.pth', swin)
+    with pytest.raises(UserError, match='img_size=112: .* takes images of .* px alone') as error:
+        export(file, 'torchscript', img_size=112)
+    assert '\n' not in str(error.value) and [path.name for path in tmp_path.iterdir()] == ['a.pth']
+
+
+@pytest.mark.parametrize(
+    'backbone',
+    [
+        {**VIT, 'arch': dict(embed_dims=120, num_layers=1, num_heads=2, feedforward_channels=123)},
+        {**TIMM_VIT, 'global_pool': 'avg'},
+    ],
+    ids=['a width of which timm would lose a channel by rounding', 'norm behind the pooling'],
+)
+def test_a_rare_setting_is_exported_to_timm(tmp_path, monkeypatch, backbone):
+    file = write_checkpoint(tmp_path / 'a.pth', backbone)
+    model = run_card(export(file, 'timm'), monkeypatch)['model']
+    images = torch.rand(1, 3, 32, 32)
+    model.reset_classifier(0, '')  # all tokens
+    with torch.no_grad():
+        found = model(images)[:, 1:].transpose(1, 2).unflatten(2, (4, 4))
+    assert_features(file, images, found)

@@ -49,6 +49,12 @@ def test_a_weight_that_the_library_has_no_name_for_is_refused():
         rename(['layers.0.attn.gamma1.weight'], to_hf.VIT_RULES, 'hf')
 
 
+def test_a_rule_fits_a_whole_key_or_not_at_all():
+    assert rename(['ln1.weight'], [(r'ln1\.weight', ['norm'])], 'timm') == {'ln1.weight': ('norm',)}
+    with pytest.raises(UserError, match='no weight like ln1.weight_extra'):
+        rename(['ln1.weight_extra'], [(r'ln1\.weight', ['norm'])], 'timm')
+
+
 def test_two_weights_of_one_name_are_refused():
     with pytest.raises(UserError, match='two weights would be called same'):
         rename(['a', 'b'], [('a|b', ['same'])], 'timm')

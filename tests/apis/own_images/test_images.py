@@ -73,7 +73,7 @@ def test_an_image_is_no_list(root):
 
 def test_a_config_that_needs_labels_is_refused(classifier_config):
     with pytest.raises(UserError, match='trains ImageClassifier, which needs labels'):
-        require_pretraining(Config.fromfile(classifier_config))
+        require_pretraining(Config.fromfile(classifier_config), 'data')
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_every_pretraining_config_keeps_its_views(name, root):
     cfg = Config.fromfile(config_path(name))
     dataset = cfg.train_dataloader.dataset
     before = dataset.get('datasets', [dataset])[0].pipeline
-    require_pretraining(cfg)
+    require_pretraining(cfg, 'data')
     set_images(cfg, dataset_of(root / 'field'))
     pipeline = cfg.train_dataloader.dataset.pipeline
     assert pipeline[1:] == before[1:]
@@ -92,7 +92,7 @@ def test_every_pretraining_config_keeps_its_views(name, root):
 
 def test_mmpretrains_own_pretraining_configs_take_the_images_too(root):
     cfg = get_config('mmpretrain::simclr/simclr_resnet50_8xb32-coslr-200e_in1k.py')
-    require_pretraining(cfg)
+    require_pretraining(cfg, 'data')
     set_images(cfg, dataset_of(root / 'field'))
     kinds = [part.type for part in cfg.train_dataloader.dataset.pipeline]
     assert kinds == ['mmdclpp.LoadImage', 'MultiView', 'PackInputs']

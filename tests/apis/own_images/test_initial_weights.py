@@ -92,7 +92,10 @@ def test_nothing_is_written_if_nothing_shall_be(cfg, checkpoint, tmp_path):
         ('timm:', "backbone='timm:' is unknown"),
         ('timm:test_resnet={timm_file}', 'holds no weights of a ResNet|does not fit ResNet'),
         ('{timm_file}', 'init: .*tiny.pth holds no config, and has keys of timm: name the model, timm:NAME='),
-        (f'timm:{NAME}', 'cannot be downloaded .*: go online, or give a checkpoint'),
+        (
+            f'timm:{NAME}',
+            'cannot be downloaded .*: go online, or give a checkpoint file of them: --init timm:NAME=FILE, or',
+        ),
     ],
 )
 def test_what_cannot_be_begun_with_is_told_in_one_line(cfg, init, message, timm_file, monkeypatch):

@@ -1,6 +1,7 @@
 """Training on a folder, with nothing else written."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from PIL import Image
 
 from mmdclpp import apis
 from mmdclpp.apis._runner import shipped_config
+from mmdclpp.apis.own_images.images import list_images
 from mmdclpp.apis.own_images.prepare import prepare
 from mmdclpp.errors import UserError
 
@@ -54,7 +56,7 @@ def test_settings_are_plain_json_and_the_configs(folder, tmp_path):
     assert content['settings']['train_dataloader.batch_size'] == cfg.train_dataloader.batch_size == 8
     assert content['settings']['optim_wrapper.optimizer.lr'] == cfg.optim_wrapper.optimizer.lr == 1e-3  # 2e-3 · √(8/32)
     assert cfg.param_scheduler[-1].end == cfg.train_cfg.max_epochs == 100
-    assert 'train_cfg.max_epochs' not in content['settings']  # the user's
+    assert content['settings']['train_cfg.max_epochs'] == 100  # the user's too, for a resumed run
 
 
 def test_a_resumed_run_keeps_images_settings_and_first_weights(folder, checkpoint, tmp_path, capsys):
@@ -69,6 +71,39 @@ def test_a_resumed_run_keeps_images_settings_and_first_weights(folder, checkpoin
     again.optim_wrapper.optimizer.lr = first.optim_wrapper.optimizer.lr
     again.model.data_preprocessor, again.model.backbone = first.model.data_preprocessor, first.model.backbone
     assert again.to_dict() == first.to_dict()
+
+
+def test_a_resumed_run_is_as_long_as_it_was_started(folder, tmp_path):
+    arguments = dict(data=folder, work_dir=tmp_path / 'run')
+    first = prepare(CONFIG, **arguments, options={'train_cfg.max_epochs': 1})
+    for options in ({}, {'train_cfg.max_epochs': 1}):
+        assert prepare(CONFIG, **arguments, options=options, resume=True).to_dict() == first.to_dict()
+    for changed in ({'train_cfg.max_epochs': 3}, {'train_dataloader': dict(batch_size=4)}):
+        with pytest.raises(UserError, match=r'resume: .*=[34], but learning rate and schedule of the run are those of'):
+            prepare(CONFIG, **arguments, options=changed, resume=True)
+
+
+def test_accumulated_batches_count_for_the_rate(folder, tmp_path, capsys):
+    apis.train(CONFIG, work_dir=tmp_path, data=folder, accumulate=4, dry_run=True)
+    assert '0.002 · √(32/32)' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('flags', 'message'),
+    [
+        (dict(accumulate=0), 'accumulate=0'),
+        (dict(ema=2.0), 'ema=2'),
+        (dict(amp=True), 'needs an accelerator'),
+        (dict(resume='gone.pth'), 'resume: checkpoint gone.pth does not exist'),
+        (dict(auto_scale_lr=True), 'config .*vit-demo_folder.py cannot be .*: add auto_scale_lr.base_batch_size'),
+        (dict(auto_scale_lr=True, dry_run=True), 'add auto_scale_lr.base_batch_size'),
+    ],
+)
+def test_flags_are_checked_before_the_images_are_looked_at(folder, tmp_path, monkeypatch, flags, message):
+    monkeypatch.setattr('mmdclpp.apis._runner.get_device', lambda: 'cpu')
+    monkeypatch.setattr('mmdclpp.apis.own_images.prepare.survey_images', None)
+    with pytest.raises(UserError, match=message):
+        apis.train(CONFIG, work_dir=tmp_path / 'run', data=folder, **flags)
 
 
 def test_a_dry_run_tells_and_writes_nothing(folder, checkpoint, tmp_path, capsys):
@@ -96,3 +131,12 @@ def test_what_cannot_be_done_is_told_before_anything_is_written(folder, tmp_path
     with pytest.raises(UserError, match=message):
         apis.train(CONFIG, work_dir=tmp_path / 'run', **arguments)
     assert not (tmp_path / 'run').exists()
+
+
+def test_broken_images_are_left_out_whatever_their_names(folder, tmp_path):
+    for name in ('tab\tbed.jpg', os.fsdecode(b'caf\xe9.jpg')):
+        (folder / name).write_bytes((folder / 'broken.jpg').read_bytes())
+    dataset = prepare(CONFIG, folder, work_dir=tmp_path / 'run').train_dataloader.dataset
+    left = list_images(dict(data_root=str(folder), exclude_file=dataset.exclude_file))
+    assert len(left) == 9
+    assert {image['img_path'] for image in left}.isdisjoint(map(str, folder.glob('*.jpg')))

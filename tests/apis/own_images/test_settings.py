@@ -65,13 +65,40 @@ def test_the_learning_rate_follows_the_global_batch_by_the_optimizers_rule(base,
     assert values(base, machine=GPUS._replace(processes=2))['optim_wrapper.optimizer.lr'] == rate  # 256 of 1024
 
 
-def test_what_mmengine_scales_is_left_to_it(base):
-    assert 'optim_wrapper.optimizer.lr' not in values(base, given={'auto_scale_lr.enable': True})
+def test_the_rate_counts_the_images_of_an_update(base):
+    given = {'optim_wrapper.accumulative_counts': 4}
+    assert values(base, machine=GPUS._replace(processes=2), given=given)['optim_wrapper.optimizer.lr'] == 6e-4
+
+
+def test_a_rate_that_the_runner_scales_is_told_and_a_quarter_of_it_for_trained_weights(base):
+    given = {'auto_scale_lr': dict(enable=True), 'train_dataloader.batch_size': 64}
+    rate = suggest(base, given=given, pretrained=True)[1]
+    assert (rate.key, rate.value) == ('optim_wrapper.optimizer.lr', 1.5e-4)
+    assert rate.rule.endswith(
+        'a quarter of it since the weights are trained; auto_scale_lr makes it 7.5e-05, times 512/1024'
+    )
+    assert suggest(base, given=given)[1].value == 6e-4
+
+
+@pytest.mark.parametrize('key', ['train_dataloader.batch_size', 'train_cfg.max_epochs'])
+@pytest.mark.parametrize('value', [0, -2, 'big', 1.5])
+def test_counts_that_are_none_are_refused(base, key, value):
+    with pytest.raises(UserError, match=f'cfg_options: {key}={value} must be a whole number of 1 or more'):
+        suggest(base, given={key: value})
 
 
 @pytest.mark.parametrize(('pixels', 'smallest'), [(160 * 120, 0.2), (640 * 480, 0.16), (6000 * 4000, 0.08)])
 def test_large_images_get_smaller_crops(base, pixels, smallest):
     assert values(base, images=COCO._replace(median_pixels=pixels))[CROP] == [smallest, 1.0]
+
+
+def test_crops_are_of_the_users_views(base):
+    assert values(base, given={CROP.replace('crop_ratio_range', 'scale'): 96})[CROP] == [0.08, 1.0]
+
+
+@pytest.mark.parametrize(('cores', 'workers'), [(1, 1), (16, 15), (64, 16)])
+def test_of_the_cores_beside_a_gpu_one_is_left_for_training(base, cores, workers):
+    assert values(base, machine=GPUS._replace(cores=cores))['train_dataloader.num_workers'] == workers
 
 
 @pytest.mark.parametrize(('number', 'epochs'), [(500, 1600), (118_287, 800), (1_281_167, 243)])
@@ -82,6 +109,8 @@ def test_few_images_are_seen_more_often(base, number, epochs):
 def test_without_a_gpu_a_night_is_enough(base):
     found = values(base, images=COCO._replace(number=2000), machine=LAPTOP)
     assert found['train_cfg.max_epochs'] == round(12 * 3600 * 4 * 20e9 / (2000 * 60e9))
+    two = values(base, images=COCO._replace(number=2000), machine=LAPTOP._replace(processes=2))
+    assert two['train_cfg.max_epochs'] == 2 * found['train_cfg.max_epochs']
     assert values(base, machine=LAPTOP)['train_cfg.max_epochs'] == 10
 
 
@@ -113,15 +142,28 @@ def test_a_run_counted_in_iterations_keeps_its_length(base):
     assert 'train_cfg.max_epochs' not in values(base)
 
 
-def test_pasted_the_settings_give_the_same_config(base):
-    settings = suggest(base, images=Images(5000, 640 * 480))
+def pasted_options(settings):
     flag, *options = as_options(settings).split()
     pasted = {}
     for option in options:
         key, _, value = option.partition('=')
         pasted[key] = DictAction._parse_iterable(value)
     assert flag == '--cfg-options'
-    assert load_config(base, pasted).to_dict() == load_config(base, changes(settings)).to_dict()
+    return pasted
+
+
+def test_pasted_the_settings_give_the_same_config(base):
+    settings = suggest(base, images=Images(5000, 640 * 480))
+    assert load_config(base, pasted_options(settings)).to_dict() == load_config(base, changes(settings)).to_dict()
+
+
+def test_pasted_the_settings_of_a_single_epoch_give_the_same_training(base):
+    given = {'train_cfg.max_epochs': 1}
+    settings = suggest(base, given=given)
+    pasted = pasted_options(settings)
+    again = load_config(load_config(base, pasted), changes(suggest(base, given=pasted)))
+    assert again.param_scheduler[-1].end == 1
+    assert again.to_dict() == load_config(load_config(base, given), changes(settings)).to_dict()
 
 
 def test_each_setting_is_told_with_its_rule(base):
@@ -137,6 +179,8 @@ def test_each_setting_is_told_with_its_rule(base):
 def test_fewer_than_two_images_a_process_are_refused(base):
     with pytest.raises(UserError, match='data: 15 images for 8 processes: give two or more for each'):
         suggest(base, images=COCO._replace(number=15))
+    with pytest.raises(UserError, match='data: 1 image: give two or more$'):
+        suggest(base, images=COCO._replace(number=1), machine=GPUS._replace(processes=1))
 
 
 def test_a_config_without_a_schedule_has_only_its_epochs_changed():

@@ -16,7 +16,7 @@ from mmdclpp.apis.embedding import PretrainedBackbone
 from mmdclpp.apis.sources.read_sources import read_sources
 from mmdclpp.apis.visualizing.gallery import nearest_images, nearest_patches, search_gallery
 from mmdclpp.apis.visualizing.images import find_images, middle_square, two_views
-from mmdclpp.apis.visualizing.job import Job, Options
+from mmdclpp.apis.visualizing.job import Job, Options, slugs
 from mmdclpp.apis.visualizing.kinds import pairs_of
 from mmdclpp.apis.visualizing.planar import planar
 from mmdclpp.apis.visualizing.visualize import default_pairs
@@ -100,6 +100,28 @@ def test_what_a_model_or_few_images_do_not_allow_is_left_out_with_a_word(config,
     for told in (capsys.readouterr().out, files[0].read_text()):
         assert 'attention: ResNet has no class token' in told
         assert 'embedding: needs 5 images, not 1' in told and 'neighbours: needs 2 images, not 1' in told
+
+
+def test_no_model_overwrites_the_pictures_of_another(config, images, tmp_path):
+    arguments = dict(show=['attention'], config=config(), out_dir=tmp_path / 'out', size=16)
+    files = visualize(['random', 'random:1'], images[0], names=['run-1', 'run_1'], **arguments)
+    names = {'index.html', 'attention.png', 'attention_run_1.png', 'attention_run_1_2.png'}
+    assert len(files) == 4 and {file.name for file in (tmp_path / 'out').iterdir()} == names == {
+        *linked(files[0]),
+        'index.html',
+    }
+
+
+def test_names_of_files_are_told_apart_by_numbers():
+    assert slugs(['a b', 'a-b', 'a b 2', 'c']) == {'a b': 'a_b', 'a-b': 'a_b_2', 'a b 2': 'a_b_2_2', 'c': 'c'}
+
+
+def test_a_place_without_images_is_named(tmp_path):
+    (tmp_path / 'list.txt').write_text('')
+    for place, message in ((tmp_path, 'holds no image'), (tmp_path / 'list.txt', 'lists no image')):
+        with pytest.raises(UserError, match=f'images: {place} {message}') as error:
+            find_images([place], 5, 0)
+        assert 'data_root' not in str(error.value)
 
 
 def job(model, paths, num_shown=9, **options) -> Job:
@@ -224,7 +246,13 @@ def test_a_map_keeps_groups_apart_whatever_the_lengths_of_features(method):
         (dict(show=['embedding'], embedding='pacmap'), "embedding='pacmap' is unknown: use one of tsne, umap"),
         (dict(show=['matches'], pairs='images', number=1), 'matches: pairs=images needs two images'),
         (dict(show=['kmeans'], num_clusters=99), 'num_clusters=99'),
-        (dict(models=['random', 'random:1'], names=['a b', 'a-b']), 'names: a b, a-b: give names that differ'),
+        (dict(models=['random', 'random:1'], names=['a', 'a']), 'names: a, a: give each model a name of its own'),
+        (dict(size=0), 'size=0 must be 1 or more'),
+        (dict(size=8), 'size=8: random sees a single patch'),
+        (dict(seed=-1), 'seed=-1 must be 0'),
+        (dict(num_clusters=19), 'num_clusters=19: give 2 to 18'),
+        (dict(num_clusters=1), 'num_clusters=1: give 2 to 18'),
+        (dict(show=['kmeans'], num_clusters=5, number=1, size=16), 'num_clusters=5, but random has 4 positions'),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_line(config, images, tmp_path, change, message):

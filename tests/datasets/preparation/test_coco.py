@@ -90,6 +90,12 @@ def test_images_elsewhere_can_be_linked_and_are_not_downloaded(published_coco, s
     assert (root / 'coco_stuff164k' / 'images' / 'val2017' / '000000000100.jpg').exists()
 
 
+def test_a_link_to_its_own_folder_does_no_harm(prepared):
+    for name in ('here', 'there'):
+        (prepared / 'coco' / 'val2017' / name).symlink_to('.')
+    assert passed(verify_coco(prepared, full=True, workers=1))
+
+
 def test_the_data_root_may_be_moved(prepared):
     moved = prepared.rename(prepared.with_name(f'{prepared.name}_moved'))
     assert passed(verify_coco(moved, full=True, workers=1))

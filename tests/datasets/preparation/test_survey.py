@@ -1,5 +1,7 @@
 """What a survey finds in a folder that has everything wrong with it."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -26,8 +28,8 @@ def folder(tmp_path):
     (tmp_path / 'i_cut.jpg').write_bytes((tmp_path / 'b.jpg').read_bytes()[:-200])
     (tmp_path / 'j_text.png').write_text('no image')
     (tmp_path / 'k_cut.tif').write_bytes((tmp_path / 'c.tif').read_bytes()[:-500])
-    padded = (tmp_path / 'b.jpg').read_bytes() + bytes(10_000)
-    (tmp_path / 'l_padded.jpg').write_bytes(padded)
+    video = np.random.default_rng(0).bytes(10_000)
+    (tmp_path / 'l_motion.jpg').write_bytes((tmp_path / 'b.jpg').read_bytes() + video)
     return tmp_path
 
 
@@ -56,7 +58,7 @@ def test_broken_images_are_named_with_the_reason(found, folder):
 
 def test_copies_are_told_from_images_that_look_alike(found, folder):
     assert found.duplicates == [(str(folder / 'd_copy.png'), str(folder / 'a.png'))]
-    alike = [(str(folder / name), str(folder / 'b.jpg')) for name in ('e_larger.jpg', 'l_padded.jpg')]
+    alike = [(str(folder / name), str(folder / 'b.jpg')) for name in ('e_larger.jpg', 'l_motion.jpg')]
     assert found.alike == alike
     assert found.uniform == [str(folder / 'g_uniform.bmp')]
 
@@ -78,7 +80,7 @@ def test_the_report_says_all_of_it(found, folder):
         '4, left out: h_empty.jpg (empty), i_cut.jpg (cut off), j_text.png (no image that OpenCV or Pillow reads), ...',
         '1 with a side below 32 px, half a view: f_tiny.gif',
         '1 with the content of another: d_copy.png = a.png',
-        '2 of those decoded look like another: e_larger.jpg = b.jpg, l_padded.jpg = b.jpg',
+        '2 of those decoded look like another: e_larger.jpg = b.jpg, l_motion.jpg = b.jpg',
         '1 of those decoded show a single colour: g_uniform.bmp',
         '2 .txt, by their names',
     ):
@@ -101,3 +103,18 @@ def test_few_are_decoded_of_huge_images(tmp_path, monkeypatch):
     for index in range(6):
         picture(index).save(tmp_path / f'{index}.png')
     assert survey_images(sorted(map(str, tmp_path.iterdir()))).decoded == 3
+
+
+def test_only_images_with_something_after_their_end_are_read_to_tell_whether_they_are_cut_off(folder, monkeypatch):
+    asked = []
+    monkeypatch.setattr(module, 'is_cut_off', lambda data: asked.append(len(data)))
+    survey_images(sorted(map(str, folder.iterdir())))
+    assert sorted(asked) == sorted((folder / name).stat().st_size for name in ('i_cut.jpg', 'l_motion.jpg'))
+
+
+def test_the_report_can_be_printed_whatever_the_names(folder):
+    (folder / os.fsdecode(b'caf\xe9\tcut.jpg')).write_bytes((folder / 'i_cut.jpg').read_bytes())
+    found = survey_images(sorted(map(str, folder.iterdir())))
+    text = '\n'.join(describe_survey(found, 64, lambda path: path.removeprefix(f'{folder}/')))
+    assert r'left out: caf\udce9\tcut.jpg (cut off), h_empty.jpg' in text
+    assert text.encode()
