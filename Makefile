@@ -9,31 +9,39 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # An environment once made keeps its Python, until another is asked for.
 PYTHON ?= $(shell test -f '$(STAMP)' && '$(BIN)/python' -c '' 2>/dev/null && echo '$(BIN)/python' || echo python3)
-INPUTS := requirements.txt $(sort $(wildcard requirements/*.txt)) requirements/install.sh setup.py pyproject.toml
+INPUTS := requirements.txt requirements/install.sh setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo study test lint docs wheel check-env ops clean
+.PHONY: help setup setup-dev demo study test lint docs wheel check-env ops clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
 	@echo 'Variables: PYTHON=$(PYTHON) (3.10 to 3.12), VENV=$(VENV), ARGS= (passed on by demo, study and test).'
 
-# The key holds all that an installation depends on; it is written last, so that an interrupted one is done again.
+# Bring the environment up to date: its stamp, the files that it depends on, what install.sh is given. The stamp's key
+# holds all that an installation depends on; it is written last, so that an interrupted one is done again.
+define ensure
+version=$$('$(PYTHON)' -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) \
+    || { echo "error: '$(PYTHON)' does not run: name Python 3.10, 3.11 or 3.12 with PYTHON=..." >&2; exit 1; }; \
+case $$version in 3.10|3.11|3.12) ;; *) \
+    echo "error: '$(PYTHON)' is Python $$version, but 3.10, 3.11 or 3.12 is needed: name one with PYTHON=..." >&2; \
+    exit 1;; esac; \
+key="$$version $(CURDIR) $$(cat $(2) | sha256sum)"; \
+if [ "$$key" != "$$(cat '$(1)' 2>/dev/null)" ]; then \
+    echo "Setting up $(VENV) with Python $$version: a few minutes"; \
+    rm -f '$(1)'; \
+    [ "$$('$(BIN)/python' -c 'import pip, sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = "$$version" ] \
+        || '$(PYTHON)' -m venv --clear '$(VENV)' || exit 1; \
+    PYTHON='$(abspath $(BIN))/python' bash requirements/install.sh $(3) || exit 1; \
+    echo "$$key" > '$(1)'; \
+fi
+endef
+
 setup: ## create or update the virtual environment
-	@version=$$('$(PYTHON)' -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) \
-	    || { echo "error: '$(PYTHON)' does not run: name Python 3.10, 3.11 or 3.12 with PYTHON=..." >&2; exit 1; }; \
-	case $$version in 3.10|3.11|3.12) ;; *) \
-	    echo "error: '$(PYTHON)' is Python $$version, but 3.10, 3.11 or 3.12 is needed: name one with PYTHON=..." >&2; \
-	    exit 1;; esac; \
-	key="$$version $(CURDIR) $$(cat $(INPUTS) | sha256sum)"; \
-	if [ "$$key" != "$$(cat '$(STAMP)' 2>/dev/null)" ]; then \
-	    echo "Setting up $(VENV) with Python $$version: a few minutes"; \
-	    rm -f '$(STAMP)'; \
-	    [ "$$('$(BIN)/python' -c 'import pip, sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = "$$version" ] \
-	        || '$(PYTHON)' -m venv --clear '$(VENV)' || exit 1; \
-	    PYTHON='$(abspath $(BIN))/python' bash requirements/install.sh -r requirements/test.txt || exit 1; \
-	    echo "$$key" > '$(STAMP)'; \
-	fi
+	@$(call ensure,$(STAMP),$(INPUTS),)
+
+setup-dev: setup ## and all that tests, style and documentation need
+	@$(call ensure,$(STAMP)-dev,$(INPUTS) $(sort $(wildcard requirements/*.txt)),-r requirements/test.txt)
 
 demo: setup ## generate scenes, pretrain, evaluate; ARGS=--compare adds SimCLR and DenseCL
 	@'$(BIN)/python' tools/demo.py $(ARGS)
@@ -42,13 +50,13 @@ study: setup ## run one of the poster's studies: NAME=methods BUDGET=tiny
 	@'$(BIN)/python' tools/study.py '$(NAME)' --budget '$(BUDGET)' $(ARGS)
 
 # A process a core, each with one thread; tests of a file share what they made, and so a process.
-test: setup ## run the tests, on all cores; ARGS goes to pytest
+test: setup-dev ## run the tests, on all cores; ARGS goes to pytest
 	@OMP_NUM_THREADS=1 '$(BIN)/python' -m pytest -n auto --dist loadfile $(ARGS)
 
-lint: setup ## check style and formatting
+lint: setup-dev ## check style and formatting
 	@'$(BIN)/python' -m ruff check . && '$(BIN)/python' -m ruff format --check .
 
-docs: setup ## build the documentation site, build/docs/index.html; warnings are errors
+docs: setup-dev ## build the documentation site, build/docs/index.html; warnings are errors
 	@'$(BIN)/python' -m sphinx -W --keep-going -q -b html docs build/docs
 
 wheel: setup ## build dist/mmdclpp-VERSION-py3-none-any.whl

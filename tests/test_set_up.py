@@ -21,15 +21,15 @@ esac
 
 @pytest.fixture
 def set_up(repo, tmp_path):
-    """Run `make setup` and return its result with the commands given to pip and venv."""
+    """Run `make setup`, or another target, and return its result with the commands given to pip and venv."""
     python, notes = tmp_path / 'python', tmp_path / 'notes'
     python.write_text(PYTHON)
     python.chmod(0o755)
 
-    def _set_up(version: str = '3.11', pip: int = 0):
+    def _set_up(version: str = '3.11', pip: int = 0, target: str = 'setup'):
         notes.write_text('')
         result = subprocess.run(
-            ['make', '--no-print-directory', '-C', repo, 'setup', f'PYTHON={python}', f'VENV={tmp_path / "venv"}'],
+            ['make', '--no-print-directory', '-C', repo, target, f'PYTHON={python}', f'VENV={tmp_path / "venv"}'],
             env={**os.environ, 'VERSION': version, 'PIP': str(pip), 'NOTES': str(notes)},
             capture_output=True,
             text=True,
@@ -53,10 +53,17 @@ def test_another_python_is_refused_in_one_line(set_up, version):
 def test_a_complete_environment_is_reused(set_up, version):
     result, notes = set_up(version)
     assert result.returncode == 0, result.stderr
-    assert notes[0] == 'venv'
-    assert notes[1] == '-m pip install -r requirements.txt -r requirements/test.txt'
+    assert notes[:2] == ['venv', '-m pip install -r requirements.txt']
     assert notes[-1].endswith('--editable .')
     assert set_up(version)[1] == []
+
+
+def test_what_the_tests_need_comes_on_top_and_only_for_them(set_up):
+    set_up()
+    result, notes = set_up(target='setup-dev')
+    assert result.returncode == 0, result.stderr
+    assert notes[0] == '-m pip install -r requirements.txt -r requirements/test.txt'
+    assert set_up()[1] == [] and set_up(target='setup-dev')[1] == []
 
 
 def test_an_interrupted_installation_is_done_again(set_up):
