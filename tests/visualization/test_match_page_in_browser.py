@@ -11,7 +11,7 @@ import pytest
 from mmdclpp.visualization import match_page
 from tests.visualization.match_pages import GRIDS, models, pairs, similarities
 
-pytestmark = pytest.mark.slow  # a browser starts
+pytestmark = [pytest.mark.slow, pytest.mark.ci]  # a browser starts
 
 ROWS, COLUMNS = GRIDS['A']
 MODELS = models()

@@ -120,7 +120,7 @@ def build_model(source: ModelSource, cfg: Optional[str] = None, img_size: Option
     size, step = source.image_size if img_size is None else img_size, patch_size(backbone)
     if size < step or size % step:
         whole = max(size // step, 1) * step
-        raise UserError(f'img_size={size} must be a multiple of {step} px, the side of a patch: give --img-size {whole}')
+        raise UserError(f'img_size={size} must be a multiple of {step} px, a patch: give --img-size {whole}')
     if size == source.image_size:
         return ExportedModel(source, backbone, meta)
     native, source = source.image_size, dataclasses.replace(source, image_size=img_size)

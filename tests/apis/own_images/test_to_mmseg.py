@@ -30,6 +30,7 @@ def segmentor(repo, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_a_folder_becomes_a_segmentor(run, repo, segmentor, tmp_path):
     def succeed(*command):
         done = run(*command)
