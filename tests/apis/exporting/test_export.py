@@ -231,12 +231,12 @@ def scale_weights(file, key, factor):
     return file
 
 
-def test_small_outputs_hide_no_mistake(checkpoint, monkeypatch):
+def test_small_outputs_hide_no_mistake(checkpoint, monkeypatch, tmp_path):
     file = scale_weights(checkpoint('ViT, gap'), 'backbone.ln1.', 1e-5)  # the final norm: outputs of about 1e-5
-    export(file, 'hf', out='right')
+    export(file, 'hf', out=tmp_path / 'right')
     break_hf(monkeypatch)
     with pytest.raises(UserError, match='is off by'):
-        export(file, 'hf', out='wrong')
+        export(file, 'hf', out=tmp_path / 'wrong')
 
 
 def test_outputs_that_are_no_numbers_are_refused(checkpoint):
