@@ -69,11 +69,13 @@ def extra(name):
     return [re.sub(r'^([^;=]+)==', r'\1>=', line) for line in lines if line and not line.startswith(('#', '-'))]
 
 
-EXTRAS = {name: extra(name) for name in ('benchmarks', 'docs', 'export', 'logging', 'slurm', 'visualize')}
+EXTRAS = {name: extra(name) for name in ('benchmarks', 'docs', 'export', 'logging', 'packed', 'slurm', 'visualize')}
 # The name that OpenMMLab's packages give to what mim installs with them.
 EXTRAS['mim'] = [SUPPORTED[f'onedl-{name}'] for name in ('mmengine', 'mmcv', 'mmpretrain', 'mmsegmentation')]
 EXTRAS['mim'] += [SUPPORTED['opencv-python-headless'], *extra('mim')]
-EXTRAS['all'] = sorted({line for name in ('export', 'logging', 'mim', 'slurm', 'visualize') for line in EXTRAS[name]})
+EXTRAS['all'] = sorted(
+    {line for name in ('export', 'logging', 'mim', 'packed', 'slurm', 'visualize') for line in EXTRAS[name]}
+)
 
 setup(
     name='mmdclpp',

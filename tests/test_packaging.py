@@ -87,7 +87,7 @@ def test_the_wheel_alone_requires_no_mm_package(metadata):
     assert [line for line in required if line.startswith('onedl-mmpretrain') and 'extra == "mim"' in line]
 
 
-@pytest.mark.parametrize('extra', ['docs', 'export', 'logging', 'mim', 'slurm', 'visualize'])
+@pytest.mark.parametrize('extra', ['docs', 'export', 'logging', 'mim', 'packed', 'slurm', 'visualize'])
 def test_an_extra_accepts_the_pinned_versions_and_later_ones(repo, metadata, extra):
     required = [line for line in metadata.splitlines() if line.endswith(f'extra == "{extra}"')]
     pins = [line for line in (repo / f'requirements/{extra}.txt').read_text().splitlines() if line[:1].isalpha()]

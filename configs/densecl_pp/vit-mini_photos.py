@@ -28,9 +28,8 @@ photos = dict(
     ann_file='annotations/instances_train.json',
     data_prefix='images/',
     pipeline=[
-        dict(type='LoadImage'),
-        dict(type='MultiViewWithGeometry', num_views=2, transforms=[view_pipeline]),
-        dict(type='PackInputs', meta_keys=('img_path', 'view_boxes', 'view_flips')),
+        dict(type='LoadViews', num_views=2, transforms=[view_pipeline], backend='batched'),
+        dict(type='PackInputs', meta_keys=('img_path', 'view_boxes', 'view_flips', 'view_photometric')),
     ],
 )
 train_dataloader = dict(

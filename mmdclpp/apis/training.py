@@ -29,8 +29,12 @@ from mmdclpp.apis._train_options import (
     set_wandb,
 )
 from mmdclpp.apis.own_images.prepare import prepare
+from mmdclpp.datasets import LoadViews
+from mmdclpp.datasets.pipelines import pipelines
 from mmdclpp.engine.progress_hook import ProgressHook
+from mmdclpp.engine.unwrapped import unwrapped
 from mmdclpp.errors import UserError
+from mmdclpp.models.data_preprocessors import ViewDataPreprocessor
 from mmdclpp.utils.files import PathLike
 
 
@@ -161,6 +165,7 @@ def train(
             f'train_dataloader: {images} images make no batch of batch_size={batch} on each process: lower '
             'train_dataloader.batch_size'
         )
+    _require_finished_views(runner)
     bar = ProgressHook(lines=False)
     if progress_bar and not any(isinstance(hook, ProgressHook) for hook in runner.hooks):
         runner.register_hook(bar)
@@ -169,6 +174,25 @@ def train(
     finally:
         bar.close()
     return runner
+
+
+def _require_finished_views(runner: Runner) -> None:
+    """Raise a UserError if LoadViews leaves augmentation to do that nobody does: training would succeed, and be wrong."""
+    preprocessor = unwrapped(runner).data_preprocessor
+    for pipeline, _ in pipelines(runner.train_loop.dataloader.dataset):
+        loaders = [transform for transform in pipeline if isinstance(transform, LoadViews)]
+        if not any(loader.leaves_photometric for loader in loaders):
+            continue
+        if not isinstance(preprocessor, ViewDataPreprocessor):
+            raise UserError(
+                f'model.data_preprocessor: {type(preprocessor).__name__} does not jitter and blur the views of LoadViews: '
+                "use ViewDataPreprocessor, or LoadViews(backend='mmpretrain')"
+            )
+        if not any('view_photometric' in getattr(transform, 'meta_keys', ()) for transform in pipeline):
+            raise UserError(
+                "train_dataloader.dataset.pipeline: PackInputs loses how LoadViews' views are to be jittered and blurred: "
+                "add 'view_photometric' to its meta_keys"
+            )
 
 
 def _set_resume(cfg: Config, resume: Union[bool, str]) -> bool:

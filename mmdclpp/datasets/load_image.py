@@ -1,6 +1,5 @@
-"""Load an image, or name the file that cannot be loaded."""
+"""Read and decode image files, or name the one that cannot be."""
 
-import logging
 from typing import Optional
 
 import cv2
@@ -8,7 +7,6 @@ import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine import fileio
-from mmengine.logging import print_log
 
 from mmdclpp.errors import UserError
 from mmdclpp.registry import TRANSFORMS
@@ -17,9 +15,57 @@ from mmdclpp.utils.files import printable
 from .decode_image import decode_image, is_cut_off
 
 
+class BrokenImageError(UserError):
+    """An image file that is missing, unreadable, no image, or cut off.
+
+    Args:
+        message (str): The line for the user. It is the only argument that has to be given: torch makes the error anew
+            from it when it brings it from a loader's worker.
+        path (str): The file. Defaults to ''.
+        reason (str): What is wrong with it, in a few words. Defaults to ''.
+    """
+
+    def __init__(self, message: str, path: str = '', reason: str = ''):
+        super().__init__(message)
+        self.path = path
+        self.reason = reason
+
+    @classmethod
+    def unreadable(cls, path: str, error: OSError) -> 'BrokenImageError':
+        """The error of a file that could not be read."""
+        reason = error.strerror or str(error)
+        remedy = 'restore the file, or check data_root and data_prefix'
+        return cls(f'cannot read image {printable(path)} ({reason}): {remedy}', path, reason)
+
+    @classmethod
+    def undecodable(cls, path: str, data: bytes, error: Exception) -> 'BrokenImageError':
+        """The error of a file whose bytes ``data`` could not be decoded."""
+        reason = f'{error}, {len(data)} bytes'
+        remedy = 'restore the file or take it out of the data set'
+        return cls(f'cannot decode image {printable(path)} ({reason}): {remedy}', path, reason)
+
+
+def read_image_file(results: dict, backend_args: Optional[dict] = None) -> bytes:
+    """The image file of a sample.
+
+    Args:
+        results (dict): The sample: ``img_path``, and where the data set has read the file already, ``img_bytes``.
+        backend_args (dict, optional): Arguments of mmengine's file backend. Defaults to None, which chooses by path.
+
+    Raises:
+        BrokenImageError: If the file is missing or unreadable.
+    """
+    if 'img_bytes' in results:
+        return results['img_bytes']
+    try:
+        return fileio.get(results['img_path'], backend_args=backend_args)
+    except OSError as error:
+        raise BrokenImageError.unreadable(results['img_path'], error) from None
+
+
 @TRANSFORMS.register_module()
 class LoadImage(BaseTransform):
-    """Read and decode ``results['img_path']``.
+    """Decode ``results['img_bytes']``, or, where there is none, the file ``results['img_path']``.
 
     Like mmcv's ``LoadImageFromFile``, but a missing, broken or truncated file gives one line that names it, where
     decoders otherwise fail obscurely or, for truncated JPEGs, fill the rest with grey. With the default arguments,
@@ -32,64 +78,38 @@ class LoadImage(BaseTransform):
         color_type (str): How to decode, a flag of :func:`mmcv.imfrombytes`. Defaults to ``'color'``.
         imdecode_backend (str): What decodes, a backend of :func:`mmcv.imfrombytes`. Defaults to ``'cv2'``.
         backend_args (dict, optional): Arguments of mmengine's file backend. Defaults to None, which chooses by path.
-        skip_broken (bool): Whether an image that cannot be loaded is told in the log, and mmengine's data sets draw
-            another in its place, where otherwise it ends the run. Defaults to False.
 
     Raises:
-        UserError: If the file is missing, unreadable or cut off, unless ``skip_broken``.
+        BrokenImageError: If the file is missing, unreadable or cut off.
     """
 
-    def __init__(
-        self,
-        color_type: str = 'color',
-        imdecode_backend: str = 'cv2',
-        backend_args: Optional[dict] = None,
-        skip_broken: bool = False,
-    ):
+    def __init__(self, color_type: str = 'color', imdecode_backend: str = 'cv2', backend_args: Optional[dict] = None):
         self.color_type = color_type
         self.imdecode_backend = imdecode_backend
         self.backend_args = backend_args
-        self.skip_broken = skip_broken
 
-    def transform(self, results: dict) -> Optional[dict]:
-        """Load the image of a sample; None says that it cannot be."""
+    def transform(self, results: dict) -> dict:
+        """Load the image of a sample."""
+        data = read_image_file(results, self.backend_args)
         try:
-            image = self._load(results['img_path'])
-        except UserError as error:
-            if not self.skip_broken:
-                raise
-            print_log(f'{error}. Another image takes its place.', logger='current', level=logging.WARNING)
-            return None
+            image = self._decode(data)
+        except (OSError, cv2.error) as error:
+            raise BrokenImageError.undecodable(results['img_path'], data, error) from None
         results.update(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
         return results
 
-    def _load(self, path: str) -> np.ndarray:
-        try:
-            data = fileio.get(path, backend_args=self.backend_args)
-        except OSError as error:
-            raise UserError(
-                f'cannot read image {printable(path)} ({error.strerror or error}): restore the file, or check '
-                'data_root and data_prefix'
-            ) from None
-        try:
-            image = self._decode(data)
-        except (OSError, cv2.error):
-            image = None
-        if image is None:
-            raise UserError(
-                f'cannot decode image {printable(path)} (broken or cut off, {len(data)} bytes): restore the file or '
-                'take it out of the data set'
-            )
-        return image
-
-    def _decode(self, data: bytes) -> Optional[np.ndarray]:
+    def _decode(self, data: bytes) -> np.ndarray:
         if (self.color_type, self.imdecode_backend) == ('color', 'cv2'):
             return decode_image(data)
-        return None if is_cut_off(data) else mmcv.imfrombytes(data, self.color_type, backend=self.imdecode_backend)
+        if is_cut_off(data):
+            raise OSError('cut off')
+        image = mmcv.imfrombytes(data, self.color_type, backend=self.imdecode_backend)
+        if image is None:
+            raise OSError('broken')
+        return image
 
     def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(color_type={self.color_type!r}, '
-            f'imdecode_backend={self.imdecode_backend!r}, backend_args={self.backend_args}, '
-            f'skip_broken={self.skip_broken})'
+            f'imdecode_backend={self.imdecode_backend!r}, backend_args={self.backend_args})'
         )

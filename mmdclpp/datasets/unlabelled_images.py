@@ -1,18 +1,23 @@
 """Images without labels, for pretraining."""
 
 import os
-from typing import List, Optional, Sequence, Union
+from typing import Any, List, Optional, Sequence, Union
 
 from mmengine.fileio import join_path
+from mmengine.structures import BaseDataElement
 from mmpretrain.datasets import BaseDataset
 
 from mmdclpp.errors import UserError
 from mmdclpp.registry import DATASETS
+from mmdclpp.utils.files import printable
 
 from .coco_json import check_first_image, column, load_coco
 from .decode_image import IMAGE_EXTENSIONS
 from .exclude_file import excluded_paths
+from .load_image import BrokenImageError
 from .walk_files import walk_files
+
+MOST_IN_A_ROW = 100  # ours: so many broken files one after the other are no accident
 
 
 @DATASETS.register_module()
@@ -29,8 +34,12 @@ class UnlabelledImages(BaseDataset):
         exclude (Sequence[str]): Names, without folder and extension, of images to leave out: those on which the
             pretrained model is to be evaluated. Defaults to ().
         exclude_file (str, optional): Text file of images to leave out, one path a line, relative to ``data_prefix``
-            as :meth:`relative_path` gives it, or that as a JSON string; what follows a tab is a remark. Defaults to
-            None.
+            as :meth:`relative_path` gives it, or as the ``img_path`` of a sample has it, or one of them as a JSON
+            string; what follows a tab is a remark. Defaults to None.
+        skip_broken (bool): Whether, in training, the next image takes the place of one that is missing, unreadable, no
+            image, or cut off, where otherwise it ends the run. The sample's data sample then has ``broken_images``,
+            path and reason of each that failed, which :class:`~mmdclpp.engine.BrokenImagesHook` counts and logs.
+            Defaults to False.
         kwargs: Further arguments of :class:`mmpretrain.datasets.BaseDataset`, such as ``pipeline``.
 
     Raises:
@@ -44,10 +53,12 @@ class UnlabelledImages(BaseDataset):
         data_prefix: Union[str, dict] = '',
         exclude: Sequence[str] = (),
         exclude_file: Optional[str] = None,
+        skip_broken: bool = False,
         **kwargs,
     ):
         self.exclude = frozenset(exclude)
         self.exclude_file = exclude_file
+        self.skip_broken = skip_broken
         super().__init__(ann_file, data_root=os.path.expanduser(data_root), data_prefix=data_prefix, **kwargs)
 
     def load_data_list(self) -> List[dict]:
@@ -67,6 +78,37 @@ class UnlabelledImages(BaseDataset):
         """Always empty: nothing is known of the images."""
         return []
 
+    def prepare_data(self, idx: int) -> Any:
+        """The sample of an image after the pipeline.
+
+        Args:
+            idx (int): Index of the image.
+
+        Raises:
+            BrokenImageError: If the image is broken, unless ``skip_broken``.
+            UserError: If with ``skip_broken`` 100 images in a row are broken, or all.
+        """
+        if self.test_mode or not self.skip_broken:  # figures of a test are those of its images, and of no others
+            return super().prepare_data(idx)
+        asked = idx % len(self)
+        broken = []
+        for offset in range(min(MOST_IN_A_ROW, len(self))):
+            info = self.get_data_info((asked + offset) % len(self))
+            # Draws that are seeded by the index are those of the place: the image that steps in also has its own turn
+            # in the epoch, and is to be seen there in other views.
+            info['sample_idx'] = asked
+            try:
+                sample = self.pipeline(info)
+            except BrokenImageError as error:
+                broken.append((error.path, error.reason))
+                continue
+            return _with_broken_images(sample, broken) if broken else sample
+        path, reason = broken[0]
+        raise UserError(
+            f'{len(broken)} images in a row are broken or cannot be read, the first {printable(path)} ({reason}): '
+            'check that the disk or file system is there, and data_root and data_prefix'
+        )
+
     def _kept(self, paths):
         names = [os.path.splitext(os.path.basename(path))[0] for path in paths]
         # A name that matches nothing is a mistake that would let an evaluation image slip into pretraining.
@@ -80,7 +122,7 @@ class UnlabelledImages(BaseDataset):
         if self.exclude_file is None:
             return kept
         left_out = excluded_paths(_lines(self.exclude_file, 'exclude_file'))
-        return [path for path in kept if self.relative_path(path) not in left_out]
+        return [path for path in kept if left_out.isdisjoint((path, self.relative_path(path)))]
 
     def relative_path(self, path: str) -> str:
         """The path of an image relative to ``data_prefix``; as it is, if it lies elsewhere."""
@@ -107,6 +149,13 @@ class UnlabelledImages(BaseDataset):
                 'or by data_root and data_prefix'
             )
         return paths
+
+
+def _with_broken_images(sample, broken):
+    data_samples = sample.get('data_samples') if isinstance(sample, dict) else None
+    if isinstance(data_samples, BaseDataElement):  # pipelines of other kinds have no place for it
+        data_samples.set_metainfo(dict(broken_images=broken))
+    return sample
 
 
 def _lines(file, argument):

@@ -1,5 +1,6 @@
 """Hooks, and how optimizers treat parameters."""
 
+from .broken_images_hook import BrokenImagesHook
 from .diagnostics_hook import DiagnosticsHook
 from .gradient_checkpointing_hook import GradientCheckpointingHook
 from .online_dense_hook import OnlineDenseHook
@@ -10,6 +11,7 @@ from .progress_hook import ProgressHook
 from .reconstruction_hook import ReconstructionHook
 
 __all__ = [
+    'BrokenImagesHook',
     'DiagnosticsHook',
     'GradientCheckpointingHook',
     'LARSOptimWrapperConstructor',

@@ -2,4 +2,13 @@
 
 import mmdclpp.registry  # noqa: F401  first: it heals torchvision, which mmpretrain imports
 
-from . import algorithms, backbones, classifiers, decoders, heads, necks, negatives  # noqa: F401
+from . import (  # noqa: F401
+    algorithms,
+    backbones,
+    classifiers,
+    data_preprocessors,
+    decoders,
+    heads,
+    necks,
+    negatives,
+)

@@ -22,7 +22,7 @@ def pytest_generate_tests(metafunc):
 def _with_few_small_images(config: Config, images) -> Config:
     loader = config.train_dataloader
     pipeline = loader.dataset.get('datasets', [loader.dataset])[0].pipeline
-    pipeline[1].transforms[0][0].scale = CROPS.get(config.filename.rpartition('/')[2], 64)
+    pipeline[0].transforms[0][0].scale = CROPS.get(config.filename.rpartition('/')[2], 64)
     config.train_dataloader = dict(
         batch_size=2,
         num_workers=0,

@@ -1,12 +1,14 @@
 import io
+import pickle
 
 import numpy as np
 import pytest
 import torch
 from mmcv.transforms import LoadImageFromFile
-from mmengine.logging import MMLogger
 from PIL import Image
 
+from mmdclpp.apis._cli import user_message
+from mmdclpp.datasets.load_image import BrokenImageError
 from mmdclpp.errors import UserError
 from mmdclpp.registry import DATASETS, TRANSFORMS
 
@@ -69,7 +71,34 @@ def test_missing_images_and_folders_are_named(load, tmp_path):
             load(dict(img_path=str(path)))
 
 
-def test_the_message_comes_through_a_worker_of_the_loader(tmp_path):
+@pytest.mark.parametrize(
+    ('data', 'reason'),
+    [
+        (b'', 'empty, 0 bytes'),
+        (JPEG[:-2], f'cut off, {len(JPEG) - 2} bytes'),
+        (b'<!DOCTYPE html>', 'no image that OpenCV or Pillow reads, 15 bytes'),
+    ],
+    ids=['empty', 'cut off', 'a page of a web server'],
+)
+def test_the_error_has_path_and_reason_also_after_pickling(load, tmp_path, data, reason):
+    path = tmp_path / 'broken.jpg'
+    path.write_bytes(data)
+    with pytest.raises(BrokenImageError) as caught:
+        load(dict(img_path=str(path)))
+    for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
+        assert (error.path, error.reason) == (str(path), reason)
+        assert str(error).startswith(f'cannot decode image {path} ({reason})')
+
+
+def test_bytes_that_the_data_set_has_read_are_decoded_and_no_file_is_opened(load):
+    loaded = load(dict(img_path='archive/none.png', img_bytes=PNG))
+    np.testing.assert_array_equal(loaded['img'][..., ::-1], np.asarray(Image.open(io.BytesIO(PNG))))
+    with pytest.raises(BrokenImageError, match=r'cannot decode image archive/none.png \(cut off'):
+        load(dict(img_path='archive/none.png', img_bytes=PNG[:-12]))
+
+
+@pytest.mark.parametrize('missing', [False, True])
+def test_the_message_comes_through_a_worker_of_the_loader(tmp_path, missing):
     Image.new('RGB', (4, 4)).save(tmp_path / 'a.png')
     (tmp_path / 'b.png').write_bytes(b'')
     dataset = DATASETS.build(
@@ -77,16 +106,10 @@ def test_the_message_comes_through_a_worker_of_the_loader(tmp_path):
             type='UnlabelledImages', data_root=str(tmp_path), pipeline=[dict(type='LoadImage'), dict(type='PackInputs')]
         )
     )
-    with pytest.raises(UserError, match='cannot decode image .*b.png'):
+    if missing:
+        (tmp_path / 'b.png').unlink()
+    with pytest.raises(UserError) as caught:
         list(torch.utils.data.DataLoader(dataset, num_workers=1, collate_fn=list))
-
-
-def test_a_broken_image_can_be_skipped_and_is_told(tmp_path, caplog):
-    Image.new('RGB', (4, 4)).save(tmp_path / 'a.png')
-    (tmp_path / 'b.png').write_bytes(b'')
-    pipeline = [dict(type='LoadImage', skip_broken=True), dict(type='PackInputs')]
-    dataset = DATASETS.build(dict(type='UnlabelledImages', data_root=str(tmp_path), pipeline=pipeline))
-    logger = MMLogger.get_instance('skipping')
-    logger.addHandler(caplog.handler)
-    assert dataset[1]['inputs'].shape == (3, 4, 4)
-    assert 'b.png (broken or cut off, 0 bytes)' in caplog.text and 'Another image takes its place' in caplog.text
+    kind = 'read' if missing else 'decode'
+    line = user_message(caught.value)
+    assert line.startswith(f'cannot {kind} image {tmp_path}/b.png (') and ': restore the file' in line

@@ -2,8 +2,10 @@ import json
 import os
 
 import pytest
+import torch
 from PIL import Image
 
+from mmdclpp.datasets.load_image import BrokenImageError
 from mmdclpp.errors import UserError
 from mmdclpp.registry import DATASETS
 
@@ -105,3 +107,80 @@ def test_a_list_may_begin_with_a_byte_order_mark_and_hold_any_bytes(root, conten
     (root / 'list.txt').write_bytes(content)
     dataset = build(data_root=str(root), ann_file='list.txt')
     assert [os.fsencode(name) for name in names(dataset, root)] == [b'b/1.png', b'b/\xe9.png']
+
+
+KEYS = ('img_path', 'sample_idx', 'ori_shape')
+LOADED = [dict(type='LoadImage'), dict(type='PackInputs', meta_keys=KEYS)]
+
+
+@pytest.fixture
+def damaged(root):
+    """The same four images, of which the third and the last are broken."""
+    (root / 'b' / '2.JPG').write_bytes(b'')
+    (root / 'link' / 'c.webp').write_bytes(b'<html>')
+    return root
+
+
+def taken(sample, root):
+    """Whose place an image took, its name, and what had failed."""
+    told = sample['data_samples']
+    broken = [(path.replace(f'{root}/', ''), reason) for path, reason in told.get('broken_images', [])]
+    return told.sample_idx, told.img_path.replace(f'{root}/', ''), broken
+
+
+EMPTY, PAGE = ('b/2.JPG', 'empty, 0 bytes'), ('link/c.webp', 'no image that OpenCV or Pillow reads, 6 bytes')
+
+
+@pytest.mark.parametrize('num_workers', [0, 2])
+@pytest.mark.parametrize('lazy_init', [False, True])
+def test_the_next_image_that_can_be_loaded_takes_the_place_of_a_broken_one(damaged, num_workers, lazy_init):
+    dataset = build(data_root=str(damaged), skip_broken=True, pipeline=LOADED, lazy_init=lazy_init)
+    dataset.full_init()
+    samples = torch.utils.data.DataLoader(dataset, batch_size=None, num_workers=num_workers, collate_fn=dict)
+    assert [taken(sample, damaged) for sample in samples] == [
+        (0, 'a.jpeg', []),
+        (1, 'b/1.png', []),
+        (2, 'a.jpeg', [EMPTY, PAGE]),  # after the last comes the first
+        (3, 'a.jpeg', [PAGE]),
+    ]
+    assert taken(dataset[-1], damaged) == (3, 'a.jpeg', [PAGE])
+
+
+def test_each_of_several_joined_data_sets_has_its_own_next_image(damaged):
+    parts = [
+        dict(type='UnlabelledImages', data_root=str(damaged), exclude=names, skip_broken=True, pipeline=LOADED)
+        for names in (['1', 'c'], ['a', '2'])
+    ]
+    joined = DATASETS.build(dict(type='ConcatDataset', datasets=parts))
+    assert [taken(joined[index], damaged)[1:] for index in range(4)] == [
+        ('a.jpeg', []),
+        ('a.jpeg', [EMPTY]),
+        ('b/1.png', []),
+        ('b/1.png', [PAGE]),
+    ]
+
+
+@pytest.mark.parametrize('options', [dict(), dict(skip_broken=True, test_mode=True)], ids=['not asked for', 'testing'])
+def test_a_broken_image_ends_the_run_unless_in_training_it_may_be_skipped(damaged, options):
+    with pytest.raises(BrokenImageError, match='cannot decode image .*2.JPG'):
+        build(data_root=str(damaged), pipeline=LOADED, **options)[2]
+
+
+def test_a_pipeline_without_data_samples_skips_too(damaged):
+    assert build(data_root=str(damaged), skip_broken=True, pipeline=LOADED[:1])[2]['img'].shape == (4, 5, 3)
+
+
+@pytest.mark.parametrize(('number', 'named'), [(3, 3), (120, 100)], ids=['all of few', 'a hundred of many'])
+def test_when_one_after_the_other_is_broken_the_first_is_named_with_the_remedy(tmp_path, number, named):
+    for index in range(number):
+        (tmp_path / f'{index:03}.png').touch()
+    dataset = build(data_root=str(tmp_path), skip_broken=True, pipeline=LOADED)
+    with pytest.raises(
+        UserError, match=rf'^{named} images in a row .* {tmp_path}/001.png \(empty.*: check that the disk'
+    ):
+        dataset[1]
+
+
+def test_a_file_may_list_images_by_their_whole_path(root, tmp_path):
+    (tmp_path / 'left_out.txt').write_text(f'{root}/b/1.png\tcut off\nlink/c.webp\n')
+    assert names(build(data_root=str(root), exclude_file=str(tmp_path / 'left_out.txt')), root) == ['a.jpeg', 'b/2.JPG']

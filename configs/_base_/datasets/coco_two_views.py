@@ -15,15 +15,16 @@ train_dataloader = dict(
     num_workers=8,
     persistent_workers=True,
     drop_last=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
+    sampler=dict(type='EpochSampler', shuffle=True),
     collate_fn=dict(type='default_collate'),
     dataset=dict(
         type='UnlabelledImages',
+        skip_broken=True,
         data_root='data/coco/train2017/',
         pipeline=[
-            dict(type='LoadImage'),
-            dict(type='MultiViewWithGeometry', num_views=2, transforms=[view_pipeline]),
-            dict(type='PackInputs', meta_keys=('img_path', 'view_boxes', 'view_flips')),
+            # backend='mmpretrain' lets mmpretrain make the views, image by image on the CPU (docs/data-path.md)
+            dict(type='LoadViews', num_views=2, transforms=[view_pipeline], backend='batched'),
+            dict(type='PackInputs', meta_keys=('img_path', 'view_boxes', 'view_flips', 'view_photometric')),
         ],
     ),
 )

@@ -3,10 +3,11 @@
 model = dict(
     type='DenseCLPlusPlus',
     data_preprocessor=dict(
-        type='SelfSupDataPreprocessor',
+        type='ViewDataPreprocessor',
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         to_rgb=True,
+        non_blocking=True,
     ),
     neck=dict(
         type='DenseCLPlusPlusNeck',

@@ -27,7 +27,7 @@ from mmdclpp.utils.random_states import random_states_kept
 _PROJECTORS = ('global_projector', 'dense_projector')
 # The same pixels, with where they come from.
 _WITH_GEOMETRY = {'RandomResizedCrop': 'RandomResizedCropWithBox', 'MultiView': 'MultiViewWithGeometry'}
-_PACK = dict(type='PackInputs', meta_keys=('view_boxes', 'view_flips'))
+_PACK = dict(type='PackInputs', meta_keys=('view_boxes', 'view_flips', 'view_photometric'))
 
 
 class Views(NamedTuple):
@@ -135,7 +135,7 @@ def _compute(
 ) -> Views:
     device = get_device()
     backbone, neck = backbone.to(device), neck and neck.to(device)
-    preprocessor = MODELS.build(dict(type='SelfSupDataPreprocessor', **source.normalise)).to(device)
+    preprocessor = MODELS.build(dict(type='ViewDataPreprocessor', **source.normalise)).to(device)
     parts: List[Dict[str, Tensor]] = []
     samples: List[Any] = []
     with ProgressBar(source.name, len(indices)) as bar:

@@ -17,7 +17,7 @@ from mmdclpp.errors import UserError
 from mmdclpp.registry import DATASETS, MODELS
 from mmdclpp.utils.files import PathLike
 
-_LOADERS = ('LoadImage', 'LoadImageFromFile')
+_LOADERS = ('LoadViews', 'LoadImage', 'LoadImageFromFile')
 _CROPS = ('RandomResizedCrop', 'RandomResizedCropWithBox')
 
 
@@ -41,6 +41,12 @@ def dataset_of(data: PathLike) -> Dict[str, str]:
     if path.suffix.lower() == '.json':
         first = column(str(path), load_coco(str(path), ('images',)), 'images', 'file_name')[0]
         return dict(data_root=folder, ann_file=path.name, data_prefix=_folder_of(first, path))
+    if path.suffix.lower() == '.lmdb':
+        raise UserError(
+            f'data: {data} is a packed data set, which is not surveyed: name it in a config, or by --cfg-options '
+            f'train_dataloader.dataset.type=PackedImages train_dataloader.dataset.data_root={folder} '
+            f'train_dataloader.dataset.ann_file={path.name}'
+        )
     if path.suffix.lower() in IMAGE_EXTENSIONS or b'\0' in path.open('rb').read(1024):
         raise UserError(f'data: {data} is no text: give a folder of images, a list of paths, or COCO-style JSON')
     return dict(data_root=folder, ann_file=path.name)
@@ -72,7 +78,7 @@ def require_pretraining(cfg: Config, argument: str) -> None:
 
 
 def set_images(cfg: Config, arguments: Dict[str, str]) -> None:
-    """Let a config train on other images by its own pipeline; a broken image is told and does not end the run.
+    """Let a config train on other images by its own pipeline; another takes the place of a broken one, which is told.
 
     Args:
         cfg (Config): A pretraining config, changed in place.
@@ -84,11 +90,16 @@ def set_images(cfg: Config, arguments: Dict[str, str]) -> None:
     pipeline = list(dataset.get('pipeline') or ())
     if not pipeline or _name(pipeline[0]) not in _LOADERS:
         raise UserError(
-            'data: train_dataloader.dataset.pipeline does not begin with LoadImage: only pipelines that read image '
+            'data: train_dataloader.dataset.pipeline does not begin with LoadViews or LoadImage: only pipelines that read image '
             'files work with --data'
         )
-    pipeline[0] = dict(type='mmdclpp.LoadImage', skip_broken=True)
-    cfg.train_dataloader.dataset = dict(type='mmdclpp.UnlabelledImages', **arguments, pipeline=pipeline)
+    if _name(pipeline[0]) == 'LoadImageFromFile':  # whose errors do not name the file
+        pipeline[0] = dict(type='mmdclpp.LoadImage')
+    cfg.train_dataloader.dataset = dict(
+        type='mmdclpp.UnlabelledImages', **arguments, skip_broken=True, pipeline=pipeline
+    )
+    # mmpretrain's own configs have none.
+    cfg.setdefault('default_hooks', {}).setdefault('broken_images', dict(type='mmdclpp.BrokenImagesHook'))
 
 
 def list_images(arguments: Dict[str, str]) -> UnlabelledImages:

@@ -134,16 +134,16 @@ def describe(archives: Sequence[Archive], data_root: Path, delete: bool = False)
             state = 'to unpack'
         lines.append(f'{state:12} {readable_size(archive.size):>9}  {archive.url}  ->  {data_root / archive.target}')
     space = readable_size(space_needed(archives, data_root, delete))
-    free = readable_size(_free_space(data_root))
+    free = readable_size(free_space(data_root))
     return '\n'.join([*lines, f'{space} of disk space needed below {data_root}, {free} free'])
 
 
-def _free_space(data_root: Path) -> int:
+def free_space(data_root: Path) -> int:
     return shutil.disk_usage(next(path for path in (data_root, *data_root.absolute().parents) if path.exists())).free
 
 
 def _require_space(needed: Sequence[Archive], data_root: Path, delete: bool) -> None:
-    space, free = space_needed(needed, data_root, delete), _free_space(data_root)
+    space, free = space_needed(needed, data_root, delete), free_space(data_root)
     if space > free:
         raise UserError(
             f'{data_root} has {readable_size(free)} free and about {readable_size(space)} are needed: make room, '

@@ -71,6 +71,12 @@ def test_an_image_is_no_list(root):
         dataset_of(root / 'else' / '5.png')
 
 
+def test_a_packed_data_set_is_named_in_the_config_instead(root):
+    (root / 'x.lmdb').touch()
+    with pytest.raises(UserError, match=f'train_dataloader.dataset.data_root={root} .*dataset.ann_file=x.lmdb$'):
+        dataset_of(root / 'x.lmdb')
+
+
 def test_a_config_that_needs_labels_is_refused(classifier_config):
     with pytest.raises(UserError, match='trains ImageClassifier, which needs labels'):
         require_pretraining(Config.fromfile(classifier_config), 'data')
@@ -85,9 +91,9 @@ def test_every_pretraining_config_keeps_its_views(name, root):
     before = dataset.get('datasets', [dataset])[0].pipeline
     require_pretraining(cfg, 'data')
     set_images(cfg, dataset_of(root / 'field'))
-    pipeline = cfg.train_dataloader.dataset.pipeline
-    assert pipeline[1:] == before[1:]
-    assert pipeline[0] == dict(type='mmdclpp.LoadImage', skip_broken=True)
+    dataset = cfg.train_dataloader.dataset
+    assert dataset.pipeline == before and dataset.skip_broken
+    assert cfg.default_hooks.broken_images == dict(type='BrokenImagesHook', max_share=0.01)
 
 
 def test_mmpretrains_own_pretraining_configs_take_the_images_too(root):

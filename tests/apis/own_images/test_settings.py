@@ -14,7 +14,7 @@ COCO = Images(118_287, 640 * 480)
 COST = ModelCost(bytes_per_image=144_000_000, fixed_bytes=450_000_000, flops_per_image=60_000_000_000)
 GPUS = Machine(processes=8, cores=16, memory=80 * 10**9, gpu=True)
 LAPTOP = Machine(processes=1, cores=4, memory=16 * 10**9, gpu=False)
-CROP = 'train_dataloader.dataset.pipeline.1.transforms.0.0.crop_ratio_range'
+CROP = 'train_dataloader.dataset.pipeline.0.transforms.0.0.crop_ratio_range'
 
 
 @pytest.fixture(scope='module')

@@ -1,9 +1,12 @@
 import contextlib
+import importlib.util
 import re
+import sys
 import threading
 from dataclasses import replace
 from hashlib import md5
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 import pytest
@@ -130,3 +133,20 @@ def published_voc(publish, voc_archives, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(voc, 'NUM_OBJECTS_2007', numbers)
     monkeypatch.setattr(voc, 'NUM_2012', {split: len(names) for split, names in published.VOC2012.items()})
     monkeypatch.setattr(voc, 'NUM_AUGMENTED', 4)
+
+
+@pytest.fixture
+def call(repo: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
+    """Call a tool in an empty folder; gives its exit status."""
+    folder = repo / 'tools' / 'dataset_converters'
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.chdir(tmp_path)
+
+    def _call(tool, *args):
+        monkeypatch.setattr(sys, 'argv', [tool, *map(str, args)])
+        spec = importlib.util.spec_from_file_location(f'tool_{tool}', folder / f'{tool}.py')
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module.main()
+
+    return _call

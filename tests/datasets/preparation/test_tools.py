@@ -1,6 +1,5 @@
 """The tools, as a user calls them but for the process."""
 
-import importlib.util
 import re
 import runpy
 import sys
@@ -10,23 +9,6 @@ import pytest
 from mmdclpp.errors import UserError
 
 pytest.importorskip('pycocotools.mask', reason='draws outlines: pip install pycocotools')
-
-
-@pytest.fixture
-def call(repo, monkeypatch, tmp_path):
-    """Call a tool in an empty folder; gives its exit status."""
-    folder = repo / 'tools' / 'dataset_converters'
-    monkeypatch.syspath_prepend(folder)
-    monkeypatch.chdir(tmp_path)
-
-    def _call(tool, *args):
-        monkeypatch.setattr(sys, 'argv', [tool, *map(str, args)])
-        spec = importlib.util.spec_from_file_location(f'tool_{tool}', folder / f'{tool}.py')
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module.main()
-
-    return _call
 
 
 def test_coco_is_downloaded_converted_verified_and_its_archives_deleted(call, published_coco, server, tmp_path, capsys):

@@ -1,0 +1,42 @@
+"""A sampler that tells the transforms which epoch it is."""
+
+from typing import Iterator, Tuple
+
+from mmengine.dataset import DefaultSampler
+from torch.utils.data import Dataset
+
+from mmdclpp.registry import DATA_SAMPLERS
+
+from .pipelines import pipelines
+from .sample_seeds import SampleSeeds
+
+
+@DATA_SAMPLERS.register_module()
+class EpochSampler(DefaultSampler):
+    """``DefaultSampler`` with the same arguments and order, which makes the draws for a sample reproducible.
+
+    At the start of an epoch it tells seed and epoch to the transforms that have ``sample_seeds``, such as
+    :class:`~mmdclpp.datasets.LoadViews`. What they draw for a sample is then decided by seed, epoch and index, whatever
+    the number of workers and processes. Transforms within wrappers other than ``ConcatDataset``, which may give a
+    sample several times an epoch, are told nothing, and draw from the worker's random state as mmengine's do.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        for seeds, _ in _sample_seeds(self.dataset):
+            seeds.share()
+
+    def __iter__(self) -> Iterator[int]:
+        """Tell the epoch, then give this process's indices."""
+        # A data loader asks for them when its workers are through with the epoch before.
+        for seeds, first in _sample_seeds(self.dataset):
+            seeds.tell(self.seed, self.epoch, first)
+        return super().__iter__()
+
+
+def _sample_seeds(dataset: Dataset) -> Iterator[Tuple[SampleSeeds, int]]:
+    """Those of a data set's transforms, and how many samples come before the data set's own."""
+    for pipeline, first in pipelines(dataset):
+        for transform in pipeline:
+            if isinstance(getattr(transform, 'sample_seeds', None), SampleSeeds):
+                yield transform.sample_seeds, first
