@@ -6,6 +6,7 @@ __all__ = [
     'ExtractedFeatures',
     'ImageMatches',
     'PretrainedBackbone',
+    'browse',
     'demo',
     'diagnose',
     'diagnose_all',
@@ -23,6 +24,7 @@ __all__ = [
 _MODULES = {
     'train': '.training',
     'test': '.testing',
+    'browse': '.browsing',
     'demo': '.demonstration',
     'diagnose': '.diagnosis.diagnose',
     'diagnose_all': '.diagnosis.diagnose',

@@ -177,7 +177,7 @@ def train(
 
 
 def _require_finished_views(runner: Runner) -> None:
-    """Raise a UserError if LoadViews leaves augmentation to do that nobody does: training would succeed, and be wrong."""
+    """Raise a UserError if LoadViews leaves augmentation to do that nobody does: training would go on, and be wrong."""
     preprocessor = unwrapped(runner).data_preprocessor
     for pipeline, _ in pipelines(runner.train_loop.dataloader.dataset):
         loaders = [transform for transform in pipeline if isinstance(transform, LoadViews)]
@@ -185,13 +185,13 @@ def _require_finished_views(runner: Runner) -> None:
             continue
         if not isinstance(preprocessor, ViewDataPreprocessor):
             raise UserError(
-                f'model.data_preprocessor: {type(preprocessor).__name__} does not jitter and blur the views of LoadViews: '
-                "use ViewDataPreprocessor, or LoadViews(backend='mmpretrain')"
+                f'model.data_preprocessor: {type(preprocessor).__name__} does not jitter and blur the views of '
+                "LoadViews: use ViewDataPreprocessor, or LoadViews(backend='mmpretrain')"
             )
         if not any('view_photometric' in getattr(transform, 'meta_keys', ()) for transform in pipeline):
             raise UserError(
-                "train_dataloader.dataset.pipeline: PackInputs loses how LoadViews' views are to be jittered and blurred: "
-                "add 'view_photometric' to its meta_keys"
+                "train_dataloader.dataset.pipeline: PackInputs loses how LoadViews' views are to be jittered and "
+                "blurred: add 'view_photometric' to its meta_keys"
             )
 
 

@@ -7,6 +7,7 @@ jitter included, and images are changed in place.
 
 import itertools
 import math
+from functools import partial
 from typing import Callable, NamedTuple, Optional, Union
 
 import numpy as np
@@ -88,7 +89,7 @@ def _change_one(image: Tensor, parameters: Photometric) -> None:
     if parameters.grey:
         _take_out_colours(image)
     if parameters.sigma > 0:
-        _blur(image, torch.tensor(parameters.sigma))
+        _blur(image, torch.tensor(parameters.sigma), parameters.sigma)
     if parameters.threshold < math.inf:
         _solarise(image, parameters.threshold)
 
@@ -99,7 +100,8 @@ def _change_all(images: Tensor, parameters: Photometric) -> None:
             values = parameters[1 + index]
             _change_chosen(change, images, (turn == index) & (values != neutral), values)
     _change_chosen(_take_out_colours, images, parameters.grey != 0)
-    _change_chosen(_blur, images, parameters.sigma > 0, parameters.sigma)
+    blur = partial(_blur, largest=float(parameters.sigma.max()))
+    _change_chosen(blur, images, parameters.sigma > 0, parameters.sigma)
     _change_chosen(_solarise, images, parameters.threshold < math.inf, parameters.threshold)
 
 
@@ -110,8 +112,11 @@ def _change_chosen(
     if not chosen.any():
         return
     # The choice is made on the CPU, where the parameters are: the GPU is never waited for.
-    indices = torch.from_numpy(np.flatnonzero(chosen)).to(images.device, non_blocking=True)
-    arguments = () if values is None else (torch.from_numpy(values[chosen]).to(images.device).view(-1, 1, 1, 1),)
+    def moved(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(images.device, non_blocking=True)
+
+    indices = moved(np.flatnonzero(chosen))
+    arguments = () if values is None else (moved(values[chosen]).view(-1, 1, 1, 1),)
     part = images[indices]
     change(part, *arguments)
     images[indices] = part
@@ -174,14 +179,15 @@ def _shift_hue(images: Tensor, shift: Value) -> None:
     images.mul_(six[:, None]).add_(largest.sub_(chroma, alpha=2)[:, None])
 
 
-def _blur(images: Tensor, sigma: Tensor) -> None:
+def _blur(images: Tensor, sigma: Tensor, largest: float) -> None:
     """A Gaussian blur, along rows and then along columns, with edges mirrored as torchvision does.
 
     Each is a product of blocks of the image with a band matrix, which all blocks of an image share: matrix products are
     what CPUs and GPUs do best. The first gives the image transposed, the second turns it back, and so neither copies.
+    The kernel is as long as the ``largest`` sigma asks for.
     """
     height, width = images.shape[2:]
-    radius = min(math.ceil(_SIGMAS * float(sigma.max())), height - 1, width - 1)
+    radius = min(math.ceil(_SIGMAS * largest), height - 1, width - 1)
     offsets = torch.arange(-radius, radius + 1, device=images.device)
     kernel = torch.softmax(-0.5 * (offsets / sigma.view(-1, 1)).square(), dim=1)
     band = _band_matrix(kernel)

@@ -43,6 +43,7 @@ _PERCENTILES = (0.1, 99.9)  # ours: a few dead or saturated pixels do not decide
 _MOST_PIXELS_RANKED = 1 << 16
 
 _JPEG, _PNG = b'\xff\xd8', b'\x89PNG\r\n\x1a\n'
+_JPEG_2000 = (b'\0\0\0\x0cjP  \r\n\x87\n', b'\xff\x4f\xff\x51')
 _END_MARKERS = {_JPEG: b'\xff\xd9', _PNG: b'IEND\xaeB`\x82'}
 # What coded data do not hold: 0xff is followed by zero there, by a restart marker, or by another as filling.
 _JPEG_MARKER = re.compile(rb'\xff([^\x00\xd0-\xd7\xff])')
@@ -76,6 +77,8 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS, reduction: int = 1) 
     if reduction not in _REDUCED or (reduction > 1 and not data.startswith(_JPEG)):
         raise ValueError(f'reduction={reduction} must be 1, or for JPEGs 2, 4 or 8')
     header = _read_header(data, max_pixels)
+    if data.startswith(_JPEG_2000):
+        _decode_with_pillow(data, reduction)  # refuses damaged ones; on some of them OpenCV 4.10 crashes
     try:
         image = _decode_with_opencv(data, reduction, header)
     except OSError:

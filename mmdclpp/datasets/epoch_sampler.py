@@ -38,5 +38,5 @@ def _sample_seeds(dataset: Dataset) -> Iterator[Tuple[SampleSeeds, int]]:
     """Those of a data set's transforms, and how many samples come before the data set's own."""
     for pipeline, first in pipelines(dataset):
         for transform in pipeline:
-            if isinstance(getattr(transform, 'sample_seeds', None), SampleSeeds):
+            if first is not None and isinstance(getattr(transform, 'sample_seeds', None), SampleSeeds):
                 yield transform.sample_seeds, first

@@ -2,7 +2,7 @@
 
 import random
 from contextlib import contextmanager
-from typing import Iterator
+from typing import Iterator, Optional
 
 import numpy as np
 import torch
@@ -35,17 +35,17 @@ class SampleSeeds:
         """
         self._told.copy_(torch.tensor((seed, epoch, first)))
 
-    def generator(self, index: int) -> np.random.Generator:
-        """The generator of a sample's draws, always the same for seed, epoch and index."""
+    def generator(self, index: Optional[int]) -> np.random.Generator:
+        """The generator of a sample's draws, always the same for seed, epoch and index; None: a sample without one."""
         seed, epoch, first = self._told.tolist()
-        if epoch < 0:
+        if epoch < 0 or index is None:
             return np.random.default_rng(np.random.randint(2**32, dtype=np.uint64))
         return np.random.default_rng((seed, epoch, first + index))
 
     @contextmanager
-    def global_states(self, index: int) -> Iterator[None]:
+    def global_states(self, index: Optional[int]) -> Iterator[None]:
         """Meanwhile the random states of Python, NumPy and PyTorch are the sample's, for code that draws from them."""
-        if self._told[1] < 0:
+        if self._told[1] < 0 or index is None:
             yield
             return
         python_seed, numpy_seed, torch_seed = self.generator(index).integers(2**32, size=3).tolist()

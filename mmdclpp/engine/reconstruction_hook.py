@@ -8,7 +8,6 @@ import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import nn
 
 from mmdclpp.engine.unwrapped import unwrapped
 from mmdclpp.errors import UserError
@@ -16,7 +15,7 @@ from mmdclpp.evaluation.feature_batches import eval_mode
 from mmdclpp.models.backbones.features import extract_features
 from mmdclpp.registry import HOOKS
 from mmdclpp.utils.random_states import random_states_kept
-from mmdclpp.visualization.inputs import to_rgb
+from mmdclpp.visualization.inputs import input_to_rgb
 from mmdclpp.visualization.reconstructions import reconstruction_pairs
 
 
@@ -84,15 +83,5 @@ class ReconstructionHook(Hook):
         with eval_mode(model), torch.no_grad():
             features = extract_features(model.backbone, self._images)
             reconstructions = model.decoder(features, self._images.shape[2:])
-        pictures = (_to_rgb(model.data_preprocessor, images) for images in (self._images, reconstructions))
+        pictures = (input_to_rgb(images, model.data_preprocessor) for images in (self._images, reconstructions))
         runner.visualizer.add_image('reconstruction', reconstruction_pairs(*pictures), step)
-
-
-def _to_rgb(data_preprocessor: nn.Module, images: torch.Tensor) -> np.ndarray:
-    """Undo what mmengine's data preprocessors do to images."""
-    mean, std = (
-        getattr(data_preprocessor, name, torch.tensor(default)).flatten().expand(3).tolist()
-        for name, default in (('mean', 0.0), ('std', 1.0))
-    )
-    # Images are loaded as BGR, so one that converts channels gives RGB.
-    return to_rgb(images, mean, std, bgr=not getattr(data_preprocessor, '_channel_conversion', False))

@@ -4,7 +4,7 @@ from typing import List, Sequence, Tuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmdclpp.errors import UserError
 
@@ -33,6 +33,16 @@ def to_rgb(tensor: Tensor, mean: Sequence[float], std: Sequence[float], bgr: boo
     if bgr:
         pixels = pixels.flip(-3)
     return pixels.movedim(-3, -1).numpy()
+
+
+def input_to_rgb(tensor: Tensor, data_preprocessor: nn.Module) -> np.ndarray:
+    """Undo the normalisation of mmengine's data preprocessors, whose images were loaded as BGR; see :func:`to_rgb`."""
+    mean, std = (
+        getattr(data_preprocessor, name, torch.tensor(default)).flatten().expand(3).tolist()
+        for name, default in (('mean', 0.0), ('std', 1.0))
+    )
+    # One that converts channels gives RGB.
+    return to_rgb(tensor, mean, std, bgr=not getattr(data_preprocessor, '_channel_conversion', False))
 
 
 def check_images(images: Sequence, name: str) -> List[np.ndarray]:

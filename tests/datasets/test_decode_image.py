@@ -272,6 +272,14 @@ def test_a_few_words_tell_what_is_wrong(data, reason):
         decode_image(data)
 
 
+def test_a_damaged_jpeg_2000_does_not_reach_opencv(monkeypatch):
+    """On some of them, OpenCV 4.10 ends the process."""
+    data = encoded(COLOURS, 'jpeg2000')
+    monkeypatch.setattr(cv2, 'imdecode', lambda *args: pytest.fail('OpenCV decodes it'))
+    with pytest.raises(OSError, match='broken data stream'):
+        decode_image(data[: len(data) // 2])
+
+
 def with_thumbnail():
     thumbnail = encoded(COLOURS[:16, :16], 'jpeg')
     segment = b'Exif\0\0' + thumbnail + bytes(10)

@@ -39,6 +39,11 @@ _PACKAGES = (
     'onedl-mmpretrain',
     'lightly',
     'inf_cl',
+    'torchvision',
+    'opencv-python-headless',
+    'pillow',
+    'simplejpeg',
+    'kornia',
 )
 _WIDTH = 140  # of tables that no terminal shows
 
@@ -105,20 +110,22 @@ class Stopwatch:
 
     Args:
         device (str): ``'cpu'`` or ``'cuda'``.
+        clock (Callable): Gives seconds. Defaults to ``time.perf_counter``.
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, clock: Callable[[], float] = time.perf_counter) -> None:
         self.device = device
+        self.clock = clock
         self.elapsed: Dict[str, float] = {}
 
     @contextmanager
     def time(self, part: str) -> Iterator[None]:
         """Count what happens inside to ``part``."""
         self._wait()
-        start = time.perf_counter()
+        start = self.clock()
         yield
         self._wait()
-        self.elapsed[part] = self.elapsed.get(part, 0.0) + (time.perf_counter() - start) * 1e3
+        self.elapsed[part] = self.elapsed.get(part, 0.0) + (self.clock() - start) * 1e3
 
     def _wait(self) -> None:
         if self.device == 'cuda':
@@ -137,6 +144,7 @@ def time_interleaved(
     device: str,
     label: str = 'timing',
     calls: Optional[Mapping[str, int]] = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Dict[str, List[float]]:
     """Time calls side by side, so that what else the machine does falls on all of them alike.
 
@@ -150,6 +158,7 @@ def time_interleaved(
         device (str): ``'cpu'`` or ``'cuda'``.
         label (str): Text before the bar. Defaults to 'timing'.
         calls (Mapping[str, int], optional): How often a round calls a case, if not once. Defaults to None.
+        clock (Callable): Gives seconds. Defaults to ``time.perf_counter``.
 
     Returns:
         Dict[str, List[float]]: Milliseconds of each call that counts, by name.
@@ -159,7 +168,7 @@ def time_interleaved(
     schedule = [(i, name) for i in range(warmup + rounds) for name in shuffle.sample(once, len(once))]
     times: Dict[str, List[float]] = {name: [] for name in cases}
     for i, name in progress(schedule, label):
-        stopwatch = Stopwatch(device)
+        stopwatch = Stopwatch(device, clock)
         with stopwatch.time(name):
             cases[name]()
         if i >= warmup:

@@ -90,8 +90,8 @@ def set_images(cfg: Config, arguments: Dict[str, str]) -> None:
     pipeline = list(dataset.get('pipeline') or ())
     if not pipeline or _name(pipeline[0]) not in _LOADERS:
         raise UserError(
-            'data: train_dataloader.dataset.pipeline does not begin with LoadViews or LoadImage: only pipelines that read image '
-            'files work with --data'
+            'data: train_dataloader.dataset.pipeline does not begin with LoadViews or LoadImage: only pipelines that '
+            'read image files work with --data'
         )
     if _name(pipeline[0]) == 'LoadImageFromFile':  # whose errors do not name the file
         pipeline[0] = dict(type='mmdclpp.LoadImage')

@@ -291,8 +291,10 @@ def _put(environment: Any, key: bytes, value: bytes) -> None:
 
 
 def _in_threads(function: Callable[[Any], Any], items: Sequence[Any], workers: Optional[int]) -> Iterator[Any]:
-    """``function`` of each item, in order and only a little ahead: files are waited for, and decoders and checksums
-    release the interpreter's lock."""
+    """``function`` of each item, in order, and computed only a little ahead.
+
+    Threads do it: files are waited for, and decoders and checksums release the interpreter's lock.
+    """
     workers = len(os.sched_getaffinity(0)) if workers is None else workers
     with ThreadPoolExecutor(workers) as pool:
         ahead = deque()

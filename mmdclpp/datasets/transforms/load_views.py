@@ -26,11 +26,12 @@ Box = Tuple[int, int, int, int]  # top, left, height, width
 class LoadViews(BaseTransform):
     """Random views of an image file: ``LoadImage`` and ``MultiView`` in one, some four times as fast.
 
-    The recipe is written as for mmpretrain's ``MultiView``. Its crops are drawn before the file is decoded: once, and at
-    half, a quarter or an eighth of the resolution where all of them have as many pixels as their views also there. Each
-    is cut out and resized in one step, with antialiasing, as Pillow does it. Colour jitter, grey, blur and solarisation
-    are drawn here and computed for the whole batch, on the GPU where there is one, by
-    :class:`~mmdclpp.models.ViewDataPreprocessor`. docs/data-path.md has what is the same as mmpretrain's, and how fast it is.
+    The recipe is written as for mmpretrain's ``MultiView``. Its crops are drawn before the file is decoded: once, and
+    at half, a quarter or an eighth of the resolution where all of them have as many pixels as their views also there.
+    Each is cut out and resized in one step, with antialiasing, as Pillow does it. Colour jitter, grey, blur and
+    solarisation are drawn here and computed for the whole batch, on the GPU where there is one, by
+    :class:`~mmdclpp.models.data_preprocessors.ViewDataPreprocessor`. docs/data-path.md has what differs from
+    mmpretrain's, and docs/performance.md how fast it is.
 
     Adds, for ``PackInputs(meta_keys=...)``:
 
@@ -64,7 +65,7 @@ class LoadViews(BaseTransform):
             raise UserError(f'LoadViews.backend={backend!r} is unknown: use one of {", ".join(map(repr, BACKENDS))}')
         if len(numbers) != len(transforms):
             raise UserError(
-                f'LoadViews.num_views={num_views} does not fit {len(transforms)} lists of transforms: give a number each'
+                f'LoadViews.num_views={num_views} does not fit {len(transforms)} lists of transforms: give one each'
             )
         self.sample_seeds = SampleSeeds()
         self.backend_args = backend_args
@@ -83,7 +84,7 @@ class LoadViews(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Make the views of a sample."""
-        index = results.get('sample_idx', 0)
+        index = results.get('sample_idx')
         if self.transforms:
             with self.sample_seeds.global_states(index):
                 for transform in self.transforms:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import List, Sequence, Tuple, Type, Union
+from typing import List, Sequence, Tuple, Union
 
 import mmcv.transforms
 import numpy as np
@@ -12,6 +12,8 @@ from mmpretrain.datasets import transforms as mmpretrain_transforms
 from mmdclpp.core.photometric import ORDERS
 from mmdclpp.errors import UserError
 from mmdclpp.registry import TRANSFORMS
+
+from .random_resized_crop_with_box import RandomResizedCropWithBox
 
 Range = Tuple[float, float]
 # The luma of blue, green and red that torchvision and Pillow take.
@@ -63,9 +65,9 @@ class ViewRecipe:
     def of(cls, transforms: Sequence[Union[dict, BaseTransform]]) -> 'ViewRecipe':
         """Read a view's transforms.
 
-        They are mmpretrain's ``RandomResizedCrop`` first, then any of ``RandomFlip``, ``ColorJitter``,
-        ``RandomGrayscale``, ``GaussianBlur`` and ``Solarize``, each at most once and, but for the flip, in this order;
-        each may stand in a ``RandomApply``.
+        They are mmpretrain's ``RandomResizedCrop`` or our ``RandomResizedCropWithBox``, then any of ``ColorJitter``,
+        ``RandomGrayscale``, ``GaussianBlur`` and ``Solarize`` in this order, and anywhere between or behind them
+        ``RandomFlip``. Each stands once at most; all but the crop may stand in a ``RandomApply``.
 
         Args:
             transforms (Sequence[dict | BaseTransform]): The transforms, or their configs.
@@ -73,22 +75,25 @@ class ViewRecipe:
         Raises:
             UserError: If there is another, or one has arguments that cannot be obeyed.
         """
-        fields, last = {}, -1
-        for transform in transforms:
-            transform, applied = _unwrapped(TRANSFORMS.build(transform) if isinstance(transform, dict) else transform)
-            kind = next((kind for kind in _READERS if isinstance(transform, kind)), None)
-            if kind is None:
-                raise UserError(f'transforms: LoadViews cannot compute {type(transform).__name__}: {_REMEDY}')
-            place = list(_READERS).index(kind)
-            if place <= last or (last < 0 < place) or (place == 0 and applied != 1):
-                names = ', '.join(known.__name__ for known in _READERS)
-                raise UserError(f'transforms: LoadViews takes {names}, once and in this order, and the crop '
-                                f'always; {kind.__name__} stands otherwise: {_REMEDY}')  # fmt: skip
-            # A flip may come anywhere: nothing else tells left from right.
-            last = max(last, 0) if kind is mmcv.transforms.RandomFlip else place
-            fields.update(_READERS[kind](transform, applied))
-        if last < 0:
-            raise UserError(f'transforms: a view begins with RandomResizedCrop: {_REMEDY}')
+        built = (TRANSFORMS.build(transform) if isinstance(transform, dict) else transform for transform in transforms)
+        found = [_unwrapped(transform) for transform in built]
+        for transform, _ in found:
+            # Classes that inherit from those known do otherwise.
+            _require(type(transform) in _READERS, type(transform).__name__)
+        readers = [_READERS[type(transform)] for transform, _ in found]
+        # A flip may come anywhere: nothing else tells left from right.
+        steps = [reader for reader in readers if reader is not _read_flip]
+        in_order = steps == [reader for reader in _STEPS if reader in steps] and readers.count(_read_flip) < 2
+        if readers[:1] != [_read_crop] or found[0][1] != 1 or not in_order:
+            names = ', '.join(type(transform).__name__ for transform, _ in found)
+            raise UserError(
+                f'transforms: LoadViews cannot compute [{names}]: it takes RandomResizedCrop first and always, then '
+                'ColorJitter, RandomGrayscale, GaussianBlur, Solarize in this order, and anywhere RandomFlip, each '
+                f'once: {_REMEDY}'
+            )
+        fields = {}
+        for reader, (transform, applied) in zip(readers, found):
+            fields.update(reader(transform, applied))
         return cls(**fields)
 
     def draw_crop(self, random: np.random.Generator, height: int, width: int) -> Tuple[int, int, int, int]:
@@ -184,7 +189,7 @@ def _read_blur(blur: BaseTransform, applied: float) -> dict:
         _require(blur.magnitude_std in ('inf', 0), f'GaussianBlur.magnitude_std={blur.magnitude_std!r}')
         low, high = blur.magnitude_range
         high = low + (high - low) * blur.magnitude_level / blur.total_level
-        sigma = (low if blur.magnitude_std == 'inf' else high, high)
+        sigma = tuple(sorted((low if blur.magnitude_std == 'inf' else high, high)))
     return dict(blur=applied * blur.prob, sigma=sigma)
 
 
@@ -193,11 +198,14 @@ def _read_solarise(solarise: BaseTransform, applied: float) -> dict:
     return dict(solarise=applied * solarise.prob, threshold=solarise.thr / 255)
 
 
-_READERS: dict[Type[BaseTransform], object] = {
+_READERS = {
     mmpretrain_transforms.RandomResizedCrop: _read_crop,
+    RandomResizedCropWithBox: _read_crop,
     mmcv.transforms.RandomFlip: _read_flip,
     mmpretrain_transforms.ColorJitter: _read_jitter,
     mmcv.transforms.RandomGrayscale: _read_grey,
     mmpretrain_transforms.GaussianBlur: _read_blur,
     mmpretrain_transforms.Solarize: _read_solarise,
 }
+# In the order in which the views are computed.
+_STEPS = (_read_crop, _read_jitter, _read_grey, _read_blur, _read_solarise)

@@ -8,7 +8,7 @@ from mmpretrain.models import SelfSupDataPreprocessor
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
-from mmdclpp.core.photometric import Photometric, change_photometry
+from mmdclpp.core.photometric import UNCHANGED, Photometric, change_photometry
 from mmdclpp.registry import MODELS
 
 
@@ -31,7 +31,7 @@ class ViewDataPreprocessor(SelfSupDataPreprocessor):
         Returns:
             dict: ``inputs``, float32 of the same shapes, and ``data_samples``.
         """
-        rows = _photometric(data.get('data_samples'))
+        rows = _photometric(data.get('data_samples') or (), len(data['inputs']))
         if rows is None:
             return super().forward(data, training)
         data = self.cast_data(data)
@@ -62,8 +62,9 @@ class ViewDataPreprocessor(SelfSupDataPreprocessor):
         return 255 / self.std, -self.mean / self.std
 
 
-def _photometric(samples: Optional[Sequence[DataSample]]) -> Optional[np.ndarray]:
-    """Parameters of all images, shape ``(B, num_views, 8)``; None if their pipeline left nothing to do."""
-    if not samples or 'view_photometric' not in samples[0]:
+def _photometric(samples: Sequence[DataSample], num_views: int) -> Optional[np.ndarray]:
+    """Parameters of all images, shape ``(B, num_views, 8)``; None if their pipelines left nothing to do."""
+    if not any('view_photometric' in sample for sample in samples):
         return None
-    return np.stack([sample.view_photometric for sample in samples])
+    finished = [UNCHANGED] * num_views  # by mmpretrain's transforms, in another of the data sets that are joined
+    return np.array([sample.get('view_photometric', finished) for sample in samples], np.float32)
