@@ -25,6 +25,7 @@ in_voc_seg_val = (
 ).split()
 photos = dict(
     type='UnlabelledImages',
+    skip_broken=True,
     ann_file='annotations/instances_train.json',
     data_prefix='images/',
     pipeline=[

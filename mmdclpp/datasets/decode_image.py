@@ -61,8 +61,8 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS, reduction: int = 1) 
         data (bytes): The file.
         max_pixels (int): Height times width above which an image is refused before it is decoded. Defaults to
             178,956,970, Pillow's own limit, which can only be lowered.
-        reduction (int): 1, 2, 4 or 8: of JPEGs, decode only every so many-th pixel's worth of frequencies, which takes
-            a fraction of the time. Defaults to 1.
+        reduction (int): 1, or for JPEGs 2, 4 or 8: the part of height and width at which to decode, in a fraction of
+            the time. Defaults to 1.
 
     Returns:
         np.ndarray: uint8 of shape ``(H, W, 3)``, BGR; H and W are the image's divided by ``reduction``, rounded up.
