@@ -33,9 +33,9 @@ class UnlabelledImages(BaseDataset):
         data_prefix (str | dict): Folder of the images, or ``dict(img_path=folder)``. Defaults to ''.
         exclude (Sequence[str]): Names, without folder and extension, of images to leave out: those on which the
             pretrained model is to be evaluated. Defaults to ().
-        exclude_file (str, optional): Text file of images to leave out, one path a line, relative to ``data_prefix``
-            as :meth:`relative_path` gives it, or as the ``img_path`` of a sample has it, or one of them as a JSON
-            string; what follows a tab is a remark. Defaults to None.
+        exclude_file (str | Sequence[str], optional): Text file, or several, of images to leave out, one path a line,
+            relative to ``data_prefix`` as :meth:`relative_path` gives it, or as the ``img_path`` of a sample has it, or
+            one of them as a JSON string; what follows a tab is a remark. Defaults to None.
         skip_broken (bool): Whether, in training, the next image takes the place of one that is missing, unreadable, no
             image, or cut off, where otherwise it ends the run. The sample's data sample then has ``broken_images``,
             path and reason of each that failed, which :class:`~mmdclpp.engine.BrokenImagesHook` counts and logs.
@@ -52,12 +52,12 @@ class UnlabelledImages(BaseDataset):
         ann_file: str = '',
         data_prefix: Union[str, dict] = '',
         exclude: Sequence[str] = (),
-        exclude_file: Optional[str] = None,
+        exclude_file: Union[str, Sequence[str], None] = None,
         skip_broken: bool = False,
         **kwargs,
     ):
         self.exclude = frozenset(exclude)
-        self.exclude_file = exclude_file
+        self.exclude_files = [exclude_file] if isinstance(exclude_file, str) else list(exclude_file or ())
         self.skip_broken = skip_broken
         super().__init__(ann_file, data_root=os.path.expanduser(data_root), data_prefix=data_prefix, **kwargs)
 
@@ -119,9 +119,7 @@ class UnlabelledImages(BaseDataset):
                 '(without folder and extension) or take it out'
             )
         kept = [path for path, name in zip(paths, names) if name not in self.exclude]
-        if self.exclude_file is None:
-            return kept
-        left_out = excluded_paths(_lines(self.exclude_file, 'exclude_file'))
+        left_out = set().union(*(excluded_paths(_lines(file, 'exclude_file')) for file in self.exclude_files))
         return [path for path in kept if left_out.isdisjoint((path, self.relative_path(path)))]
 
     def relative_path(self, path: str) -> str:

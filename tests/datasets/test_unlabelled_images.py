@@ -91,6 +91,9 @@ def test_an_excluded_name_that_no_image_has_is_refused(root):
 def test_files_of_a_list_are_left_out_and_remarks_ignored(root, tmp_path):
     (tmp_path / 'left_out.txt').write_text('b/1.png\tcut off\nlink/c.webp\n')
     assert names(build(data_root=str(root), exclude_file=str(tmp_path / 'left_out.txt')), root) == ['a.jpeg', 'b/2.JPG']
+    (tmp_path / 'more.txt').write_text('a.jpeg\n')
+    files = [str(tmp_path / 'left_out.txt'), str(tmp_path / 'more.txt')]
+    assert names(build(data_root=str(root), exclude_file=files), root) == ['b/2.JPG']
     with pytest.raises(UserError, match='exclude_file: .*none.txt does not exist'):
         build(data_root=str(root), exclude_file='none.txt')
 

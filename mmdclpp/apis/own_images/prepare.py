@@ -108,7 +108,9 @@ def prepare(
         )
         cfg.merge_from_dict(found.changes)
         if found.left_out:
-            cfg.train_dataloader.dataset.exclude_file = str(Path(cfg.work_dir, LEFT_OUT))
+            dataset_cfg, ours = cfg.train_dataloader.dataset, str(Path(cfg.work_dir, LEFT_OUT))
+            given = dataset_cfg.get('exclude_file') or []  # by --cfg-options
+            dataset_cfg.exclude_file = [*([given] if isinstance(given, str) else given), ours]
     return cfg
 
 

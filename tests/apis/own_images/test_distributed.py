@@ -21,7 +21,7 @@ def test_one_process_surveys_for_all(run, repo, tiny_coco, tmp_path):
     settings = json.loads((tmp_path / 'run' / 'settings.json').read_text())['settings']
     assert settings['train_dataloader.batch_size'] == 4
     written = Config.fromfile(tmp_path / 'run' / 'vit-demo_folder.py')
-    assert written.train_dataloader.dataset.exclude_file == 'run/left_out.txt'
+    assert written.train_dataloader.dataset.exclude_file == ['run/left_out.txt']
 
 
 @pytest.mark.slow

@@ -140,3 +140,11 @@ def test_broken_images_are_left_out_whatever_their_names(folder, tmp_path):
     left = list_images(dict(data_root=str(folder), exclude_file=dataset.exclude_file))
     assert len(left) == 9
     assert {image['img_path'] for image in left}.isdisjoint(map(str, folder.glob('*.jpg')))
+
+
+def test_a_list_of_the_users_is_obeyed_beside_that_of_the_broken_images(folder, tmp_path):
+    mine = tmp_path / 'mine.txt'
+    mine.write_text('one.jpg\n')
+    options = {'train_dataloader.dataset.exclude_file': str(mine)}
+    dataset = prepare(CONFIG, folder, work_dir=tmp_path / 'run', options=options).train_dataloader.dataset
+    assert dataset.exclude_file == [str(mine), str(tmp_path / 'run' / 'left_out.txt')]
