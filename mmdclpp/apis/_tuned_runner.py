@@ -44,6 +44,7 @@ class Tuned:
             return
         for part in parts.values():
             compile_forward(part, **({} if options is True else options))
+        model.data_preprocessor.compiled = True  # of no consequence unless it is a ViewDataPreprocessor
         self.logger.info(f'torch.compile: {", ".join(parts)}. The first iteration takes a minute or more.')
 
     def load_checkpoint(self, *args, **kwargs) -> Dict:

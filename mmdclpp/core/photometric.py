@@ -7,7 +7,7 @@ jitter included, and images are changed in place.
 
 import itertools
 import math
-from functools import partial
+from functools import cache, partial
 from typing import Callable, NamedTuple, Optional, Union
 
 import numpy as np
@@ -61,12 +61,14 @@ UNCHANGED = (0, 1, 1, 1, 0, 0, 0, math.inf)
 
 
 @torch.no_grad()
-def change_photometry(images: Tensor, parameters: Photometric) -> Tensor:
+def change_photometry(images: Tensor, parameters: Photometric, compiled: bool = False) -> Tensor:
     """Change images as ``parameters`` say.
 
     Args:
         images (Tensor): RGB in [0, 1], float32 of shape ``(N, 3, H, W)``. Changed in place.
         parameters (Photometric): Of each image.
+        compiled (bool): Whether to compile the jitter with ``torch.compile``, which then reads and writes the images
+            once where some twenty operations did. Of no consequence on a CPU. Defaults to False.
 
     Returns:
         Tensor: ``images``.
@@ -77,7 +79,7 @@ def change_photometry(images: Tensor, parameters: Photometric) -> Tensor:
             for image, *values in zip(images.split(1), *(column.tolist() for column in parameters), strict=True):
                 _change_one(image, Photometric(*values))
         else:
-            _change_all(images, parameters)
+            _change_all(images, parameters, compiled)
     return images
 
 
@@ -89,14 +91,15 @@ def _change_one(image: Tensor, parameters: Photometric) -> None:
     if parameters.grey:
         _take_out_colours(image)
     if parameters.sigma > 0:
-        _blur(image, torch.tensor(parameters.sigma), parameters.sigma)
+        _blur(image, parameters.sigma, parameters.sigma)
     if parameters.threshold < math.inf:
         _solarise(image, parameters.threshold)
 
 
-def _change_all(images: Tensor, parameters: Photometric) -> None:
+def _change_all(images: Tensor, parameters: Photometric, compiled: bool = False) -> None:
+    jitter = [_compiled(change) if compiled else change for change in _JITTER]
     for turn in ORDERS[parameters.order.astype(int)].T:
-        for index, (change, neutral) in enumerate(zip(_JITTER, _NEUTRAL)):
+        for index, (change, neutral) in enumerate(zip(jitter, _NEUTRAL)):
             values = parameters[1 + index]
             _change_chosen(change, images, (turn == index) & (values != neutral), values)
     _change_chosen(_take_out_colours, images, parameters.grey != 0)
@@ -105,12 +108,18 @@ def _change_all(images: Tensor, parameters: Photometric) -> None:
     _change_chosen(_solarise, images, parameters.threshold < math.inf, parameters.threshold)
 
 
+@cache
+def _compiled(change: Callable[..., None]) -> Callable[..., None]:
+    return torch.compile(change, dynamic=True)  # for any number of images
+
+
 def _change_chosen(
     change: Callable[..., None], images: Tensor, chosen: np.ndarray, values: Optional[np.ndarray] = None
 ) -> None:
     """Change some images in place, each by its value."""
     if not chosen.any():
         return
+
     # The choice is made on the CPU, where the parameters are: the GPU is never waited for.
     def moved(array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(images.device, non_blocking=True)
@@ -130,13 +139,15 @@ def _change_brightness(images: Tensor, factor: Value) -> None:
 
 
 def _change_contrast(images: Tensor, factor: Value) -> None:
-    mean = _luma(images).mean((2, 3), keepdim=True)
-    images.mul_(factor).add_(mean * (1 - factor)).clamp_(0, 1)
+    _blend(images, _luma(images.mean((2, 3), keepdim=True)), factor)
 
 
 def _change_saturation(images: Tensor, factor: Value) -> None:
-    luma = _luma(images)
-    images.mul_(factor).add_(luma.mul_(1 - factor)).clamp_(0, 1)
+    _blend(images, _luma(images), factor)
+
+
+def _blend(images: Tensor, grey: Tensor, factor: Value) -> None:
+    torch.lerp(grey, images, factor, out=images).clamp_(0, 1)
 
 
 def _take_out_colours(images: Tensor) -> None:
@@ -161,25 +172,26 @@ def _shift_hue(images: Tensor, shift: Value) -> None:
     in between.
     """
     red, green, blue = images.unbind(1)
-    largest = torch.maximum(torch.maximum(red, green), blue)
-    chroma = largest - torch.minimum(torch.minimum(red, green), blue)
-    six = chroma * 6
-    sixth = six.clamp_min(1e-12).reciprocal_()  # of a turn; without chroma any hue will do
-    # Signs, not conditions: on a CPU they take a tenth of the time of torch.where.
-    not_red, not_green = (largest - red).sign_(), (largest - green).sign_()
-    if_red = (green - blue).mul_(sixth)
-    if_green = (blue - red).mul_(sixth).add_(1 / 3)
-    if_blue = (red - green).mul_(sixth).add_(2 / 3)
-    hue = if_blue.sub_(if_green).mul_(not_green).add_(if_green).sub_(if_red).mul_(not_red).add_(if_red)
+    larger, smaller = torch.maximum(green, blue), torch.minimum(green, blue)
+    largest, other = torch.maximum(red, larger), torch.minimum(red, larger)
+    least = torch.minimum(other, smaller)
+    six = torch.sub(largest, least, out=least).mul_(6).clamp_min_(1e-12)  # times chroma; without one any hue will do
+    hue = other.sub_(smaller).div_(six)
+    # 1 or 0: on a CPU a sign takes a tenth of the time of torch.where.
+    not_red = torch.sub(largest, red, out=smaller).sign_()
+    bluish = larger.sub_(green).sign_()  # more blue than green
+    # Of the largest channel: red 0 or 1, green 1/3, blue -2/3; for these the difference of the others has one form.
+    place = torch.rsub(bluish, 1 / 3, alpha=2).mul_(not_red).add_(bluish)
+    hue.sub_(place).abs_()
     places = torch.arange(3, device=images.device).view(1, 3, 1, 1) / 3
-    torch.add(hue[:, None], shift - places, out=images)
-    # The distance d of places on a circle of length 1, as 1/2 - d.
-    images.frac_().abs_().sub_(0.5).abs_().clamp_(1 / 6, 1 / 3)
+    # The distance d of places on a circle of length 1, as 1/2 - d: in [-1, 1], one turn less or more is the same.
+    torch.add(hue[:, None], (shift - places) % 1 - 1, out=images)
+    images.abs_().sub_(0.5).abs_().clamp_(1 / 6, 1 / 3)
     # largest - chroma * (6 * d - 1)
-    images.mul_(six[:, None]).add_(largest.sub_(chroma, alpha=2)[:, None])
+    torch.addcmul(largest.sub_(six, alpha=1 / 3)[:, None], images, six[:, None], out=images)
 
 
-def _blur(images: Tensor, sigma: Tensor, largest: float) -> None:
+def _blur(images: Tensor, sigma: Value, largest: float) -> None:
     """A Gaussian blur, along rows and then along columns, with edges mirrored as torchvision does.
 
     Each is a product of blocks of the image with a band matrix, which all blocks of an image share: matrix products are
@@ -188,29 +200,26 @@ def _blur(images: Tensor, sigma: Tensor, largest: float) -> None:
     """
     height, width = images.shape[2:]
     radius = min(math.ceil(_SIGMAS * largest), height - 1, width - 1)
-    offsets = torch.arange(-radius, radius + 1, device=images.device)
-    kernel = torch.softmax(-0.5 * (offsets / sigma.view(-1, 1)).square(), dim=1)
-    band = _band_matrix(kernel)
+    band = torch.softmax(_squared_offsets(radius, images.device) * (-0.5 / sigma**2), dim=-1)
+    length = band.shape[-1]
     more = [-height % _BLOCK, -width % _BLOCK]
     padded = F.pad(images, [radius] * 4, mode='reflect')
     padded = F.pad(padded, [0, more[1], 0, more[0]]) if any(more) else padded
-    rows = padded.flatten(1, 2).unfold(2, band.shape[2], _BLOCK)  # (N, 3 * H, blocks, length)
-    rows = torch.matmul(band[:, None], rows.permute(0, 2, 3, 1))  # (N, blocks, block, 3 * H)
+    rows = padded.flatten(1, 2).unfold(2, length, _BLOCK)  # (N, 3 * H, blocks, length)
+    rows = torch.matmul(band, rows.permute(0, 2, 3, 1))  # (N, blocks, block, 3 * H)
     rows = rows.view(len(images), -1, 3, padded.shape[2])  # (N, W, 3, H)
     for channel in range(3):
-        columns = rows[:, :, channel].unfold(2, band.shape[2], _BLOCK)  # (N, W, blocks, length)
-        columns = torch.matmul(band[:, None], columns.permute(0, 2, 3, 1))  # (N, blocks, block, W)
+        columns = rows[:, :, channel].unfold(2, length, _BLOCK)  # (N, W, blocks, length)
+        columns = torch.matmul(band, columns.permute(0, 2, 3, 1))  # (N, blocks, block, W)
         images[:, channel] = columns.flatten(1, 2)[:, :height, :width]
 
 
-def _band_matrix(kernel: Tensor) -> Tensor:
-    """For kernels of shape ``(N, size)`` the matrices, shape ``(N, block, block + size - 1)``, whose row ``i`` has the
-    kernel from column ``i`` on."""
-    number, size = kernel.shape
-    length = _BLOCK + size - 1
-    # Rows that are longer by one than the matrix's: read by its length, each is shifted by one more.
-    rows = F.pad(kernel[:, None].expand(-1, _BLOCK, -1), [0, length + 1 - size])
-    return rows.flatten(1)[:, : _BLOCK * length].view(number, _BLOCK, length)
+@cache
+def _squared_offsets(radius: int, device: torch.device) -> Tensor:
+    """Of the pixels that a block of the blur reads from those that it gives, shape ``(block, block + 2 * radius)``;
+    infinite beyond the radius."""
+    offsets = torch.arange(-radius, _BLOCK + radius, device=device) - torch.arange(_BLOCK, device=device)[:, None]
+    return offsets.square().float().masked_fill(offsets.abs() > radius, math.inf)
 
 
 _JITTER = (_change_brightness, _change_contrast, _change_saturation, _shift_hue)

@@ -3,7 +3,7 @@
 import io
 import re
 import warnings
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -92,12 +92,13 @@ class ImageSize(NamedTuple):
     Attributes:
         height (int): Rows of the image as :func:`decode_image` gives it, upright.
         width (int): Its columns.
-        is_jpeg (bool): Whether it is a JPEG, which can be decoded at reduced size.
+        reductions (Tuple[int, ...]): At which :func:`decode_image` gives pixels that begin at the upper left corner: 1,
+            of JPEGs 2, 4 and 8 too. If EXIF turns a JPEG, only those of them that divide height and width.
     """
 
     height: int
     width: int
-    is_jpeg: bool
+    reductions: Tuple[int, ...]
 
 
 def image_size(data: bytes, max_pixels: int = MAX_PIXELS) -> Optional[ImageSize]:
@@ -116,7 +117,10 @@ def image_size(data: bytes, max_pixels: int = MAX_PIXELS) -> Optional[ImageSize]
     height, width = header.height, header.width
     if header.orientation in _TURNED:
         height, width = width, height
-    return ImageSize(height, width, data.startswith(_JPEG))
+    if not data.startswith(_JPEG):
+        return ImageSize(height, width, (1,))
+    upright = header.orientation not in _UPRIGHT
+    return ImageSize(height, width, tuple(by for by in _REDUCED if upright or height % by == width % by == 0))
 
 
 class _Header(NamedTuple):

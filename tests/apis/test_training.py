@@ -1,5 +1,6 @@
 """Training, and how the arguments change a config."""
 
+import json
 import re
 
 import pytest
@@ -127,3 +128,66 @@ def test_the_arguments_reach_the_run(classifier_config, tmp_path):
     log = next((tmp_path / 'run').glob('*/*.log')).read_text()
     assert 'No checkpoint to resume' in log
     assert 'accuracy' not in log
+
+
+def two_views(tiny_coco, preprocessor='ViewDataPreprocessor', keys=('view_photometric',), repeated=False, **options):
+    """Options of the demo's config for training on ``tiny_coco`` with views of LoadViews."""
+    crop = dict(type='RandomResizedCropWithBox', scale=48)
+    loader = dict(type='LoadViews', transforms=[[crop, dict(type='ColorJitter', brightness=0.4)]], **options)
+    pipeline = [loader, dict(type='PackInputs', meta_keys=keys)]
+    dataset = dict(type='UnlabelledImages', data_root=str(tiny_coco / 'images'), pipeline=pipeline)
+    if repeated:
+        dataset = dict(type='RepeatDataset', dataset=dataset, times=2)
+    return {
+        'train_dataloader.dataset': dict(dataset, _delete_=True),
+        'train_dataloader.batch_size': 4,
+        'train_dataloader.num_workers': 0,
+        'model.data_preprocessor.type': preprocessor,
+        'train_cfg.max_epochs': 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (
+            dict(preprocessor='SelfSupDataPreprocessor'),
+            'model.data_preprocessor: SelfSupDataPreprocessor does not jitter and blur the views of LoadViews: use '
+            "ViewDataPreprocessor, or LoadViews(backend='mmpretrain')",
+        ),
+        (dict(preprocessor='SelfSupDataPreprocessor', repeated=True), 'model.data_preprocessor: SelfSup'),
+        (
+            dict(keys=('img_path',)),
+            "train_dataloader.dataset.pipeline: PackInputs loses how LoadViews' views are to be jittered and blurred: "
+            "add 'view_photometric' to its meta_keys",
+        ),
+    ],
+    ids=['another preprocessor', 'repeated images', 'no key'],
+)
+def test_views_that_nobody_would_finish_are_refused_in_one_line(tiny_coco, repo, tmp_path, options, message):
+    config = repo / 'configs/densecl_pp/vit-demo_scenes.py'
+    with pytest.raises(UserError) as caught:
+        apis.train(config, tmp_path / 'run', cfg_options=two_views(tiny_coco, **options))
+    assert str(caught.value).startswith(message) and '\n' not in str(caught.value)
+    assert not list((tmp_path / 'run').glob('*.pth'))
+
+
+@pytest.mark.parametrize('options', [dict(), dict(preprocessor='SelfSupDataPreprocessor', backend='mmpretrain')])
+def test_views_that_somebody_finishes_are_trained_on(tiny_coco, repo, tmp_path, options):
+    config = repo / 'configs/densecl_pp/vit-demo_scenes.py'
+    runner = apis.train(config, tmp_path / 'run', cfg_options=two_views(tiny_coco, **options))
+    assert runner.iter == 2
+
+
+def test_a_resumed_run_sees_the_views_of_one_without_a_break(tiny_coco, repo, tmp_path):
+    def second_epoch(name, **resume):
+        config = repo / 'configs/densecl_pp/vit-demo_scenes.py'
+        options = {**two_views(tiny_coco), 'train_cfg.max_epochs': 2, 'default_hooks.logger.interval': 1}
+        apis.train(config, tmp_path / name, cfg_options=options, seed=3, **resume)
+        (log,) = (tmp_path / name).glob('*/vis_data/scalars.json')
+        lines = map(json.loads, log.read_text().splitlines())
+        return [line['loss'] for line in lines if line.get('epoch') == 2]
+
+    whole = second_epoch('whole')
+    assert len(whole) == 2
+    assert second_epoch('resumed', resume=str(tmp_path / 'whole/epoch_1.pth')) == pytest.approx(whole, rel=1e-6)

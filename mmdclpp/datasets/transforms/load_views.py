@@ -18,7 +18,6 @@ from .multi_view_with_geometry import MultiViewWithGeometry
 from .view_recipe import ViewRecipe
 
 BACKENDS = ('batched', 'mmpretrain')
-_REDUCTIONS = (1, 2, 4, 8)
 Box = Tuple[int, int, int, int]  # top, left, height, width
 
 
@@ -93,7 +92,7 @@ class LoadViews(BaseTransform):
         random = self.sample_seeds.generator(index)
         data = read_image_file(results, self.backend_args)
         try:
-            image, shape, crops = self._decode(data, random)
+            image, reduction, shape, crops = self._decode(data, random)
         except OSError as error:
             raise BrokenImageError.undecodable(results['img_path'], data, error) from None
         flips = [recipe.draw_flip(random) for recipe in self.recipes]
@@ -102,28 +101,28 @@ class LoadViews(BaseTransform):
             img=views,
             img_shape=tuple(views[0].shape[1:]),
             ori_shape=shape,
-            view_boxes=[_shares(crop, image.shape) for crop in crops],
+            view_boxes=[_shares(crop, reduction, shape) for crop in crops],
             view_flips=flips,
             view_photometric=np.array([recipe.draw_photometric(random) for recipe in self.recipes], np.float32),
         )
         return results
 
-    def _decode(self, data: bytes, random: np.random.Generator) -> Tuple[np.ndarray, Tuple[int, int], List[Box]]:
-        """The image, maybe at reduced resolution, the shape of the whole, and crops in pixels of the image."""
+    def _decode(self, data: bytes, random: np.random.Generator) -> Tuple[np.ndarray, int, Tuple[int, int], List[Box]]:
+        """The image, at what reduction, the shape of the whole, and crops in pixels of the reduced image."""
         size = image_size(data)
-        if size is None or not size.is_jpeg:
+        if size is None or size.reductions == (1,):
             image = decode_image(data)
             shape = image.shape[:2]
-            return image, shape, [recipe.draw_crop(random, *shape) for recipe in self.recipes]
+            return image, 1, shape, [recipe.draw_crop(random, *shape) for recipe in self.recipes]
         shape = (size.height, size.width)
         crops = [recipe.draw_crop(random, *shape) for recipe in self.recipes]
         spare = min(
             min(height / recipe.size[0], width / recipe.size[1])
             for (_, _, height, width), recipe in zip(crops, self.recipes)
         )
-        reduction = max(factor for factor in _REDUCTIONS if factor <= max(spare, 1))
+        reduction = max(factor for factor in size.reductions if factor <= max(spare, 1))
         image = decode_image(data, reduction=reduction)
-        return image, shape, [_reduced(crop, reduction, image.shape) for crop in crops]
+        return image, reduction, shape, [_reduced(crop, reduction, image.shape) for crop in crops]
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}({self.recipes or self.transforms}, backend_args={self.backend_args})'
@@ -136,10 +135,13 @@ def _reduced(crop: Box, reduction: int, shape: Sequence[int]) -> Box:
     return top, left, min(bottom, shape[0]) - top, min(right, shape[1]) - left
 
 
-def _shares(crop: Box, shape: Sequence[int]) -> Tuple[float, float, float, float]:
+def _shares(crop: Box, reduction: int, shape: Sequence[int]) -> Tuple[float, float, float, float]:
     """Left, top, right and bottom edge of a crop, as shares of width and height."""
     top, left, height, width = crop
-    return left / shape[1], top / shape[0], (left + width) / shape[1], (top + height) / shape[0]
+    # In pixels of the reduced image, the last of which may lie partly outside.
+    whole_height, whole_width = (length / reduction for length in shape)
+    right, bottom = (left + width) / whole_width, (top + height) / whole_height
+    return left / whole_width, top / whole_height, min(right, 1.0), min(bottom, 1.0)
 
 
 def _view(image: np.ndarray, crop: Box, flip: bool, recipe: ViewRecipe) -> Tensor:

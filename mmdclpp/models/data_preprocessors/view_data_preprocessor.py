@@ -19,7 +19,12 @@ class ViewDataPreprocessor(SelfSupDataPreprocessor):
     Views whose samples have ``view_photometric`` arrive as uint8 and are jittered, greyed, blurred and solarised as it
     says, each image by its own parameters, then normalised. Others are only normalised. The arguments are
     mmpretrain's.
+
+    Attributes:
+        compiled (bool): Whether the jitter is compiled on GPUs, as ``compile`` of a config has it.
     """
+
+    compiled = False
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Prepare a batch.
@@ -50,7 +55,7 @@ class ViewDataPreprocessor(SelfSupDataPreprocessor):
         for start in range(0, len(images), step):
             part = slice(start, start + step)
             work.copy_(images[part].flip(1)).mul_(1 / 255)
-            change_photometry(work, Photometric(*(values[part] for values in parameters)))
+            change_photometry(work, Photometric(*(values[part] for values in parameters)), self.compiled)
             channels = work if self._channel_conversion else work.flip(1)
             torch.add(channels.mul_(scale), shift, out=prepared[part])
         return prepared

@@ -1,4 +1,4 @@
-"""Published recipes are read in full or refused; what is drawn is distributed as torchvision's and mmpretrain's draws."""
+"""Published recipes are read in full or refused; draws are distributed as those of torchvision and mmpretrain."""
 
 import itertools
 from pathlib import Path
@@ -151,7 +151,7 @@ def test_levels_of_blur_are_as_mmpretrain_draws_them(blur, sigma):
         ([CROP, sometimes(JITTER, GREY)], 'RandomApply'),
         ([dict(CROP, interpolation='lanczos')], "RandomResizedCrop.interpolation='lanczos'"),
         ([CROP, dict(FLIP, direction='vertical')], "RandomFlip.direction='vertical'"),
-        ([CROP, dict(type='RandomFlip', prob=[0.5], direction=['vertical'])], "RandomFlip.direction="),
+        ([CROP, dict(type='RandomFlip', prob=[0.5], direction=['vertical'])], 'RandomFlip.direction='),
         ([CROP, dict(GREY, channel_weights=(0.299, 0.587, 0.114))], 'RandomGrayscale.channel_weights='),
         ([CROP, dict(type='RandomGrayscale')], 'RandomGrayscale.channel_weights='),
         ([CROP, dict(GREY, keep_channels=False)], 'RandomGrayscale without keep_channels'),
