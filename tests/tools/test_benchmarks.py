@@ -8,6 +8,7 @@ from .test_train import error_line
 
 TRAIN_STEP = 'tools/benchmarks/train_step.py'
 FEATURE_EXTRACTION = 'tools/benchmarks/feature_extraction.py'
+DATA_PATH = 'tools/benchmarks/data_path.py'
 LOSS_COST = 'tools/benchmarks/loss_cost.py'
 SMALL = '--arch vit-s16 --size 32 --images 2 --iters 2 --warmup 1 --device cpu --dtype float32'.split()
 
@@ -63,6 +64,38 @@ def test_feature_extraction_writes_its_speed_beside_the_bare_backbone(run, tiny_
     assert 'features' not in result.stdout  # the extraction's own progress is kept off the table
 
 
+def test_data_path_writes_what_it_measured_of_every_pipeline(run, tiny_coco, tmp_path):
+    sizes = '--count 2 --size 32 --batch-size 2 --num-workers 1 --rounds 1 --json results.json'
+    result = run(DATA_PATH, '--images', tiny_coco / 'images', *sizes.split())
+    assert result.returncode == 0, result.stderr
+    files, *parts = json.loads((tmp_path / 'results.json').read_text())['results'].items()
+    assert files[1]['enlarged'] == files[1]['paths'] == 2
+    assert (files[1]['mean_height'], files[1]['mean_width']) == (480, 480)
+
+    assert [name for name, _ in parts] == ['core', 'photometric', 'decoding', 'machine', 'memory']
+    measured = dict(parts)
+    for case in measured['core'].values():
+        assert case['loader']['median'] + case['device']['median'] == pytest.approx(case['total']['median'])
+    measured['core'] = {name: case['total'] for name, case in measured['core'].items()}
+    for part in measured.values():
+        assert all(0 < case['lower'] <= case['median'] <= case['upper'] for case in part.values())
+    rows = [line.split('|')[1].strip() for line in result.stdout.splitlines() if line.startswith('| ')]
+    names = [name for part in measured.values() for name in part]
+    assert [row for row in rows if row in names] == names
+
+
+@pytest.mark.slow
+def test_data_path_reads_from_the_log_how_long_a_step_waits(run, tiny_coco, tmp_path):
+    sizes = '--part waiting --count 8 --batch-size 2 --num-workers 1 --iters 2 --json results.json'
+    result = run(DATA_PATH, '--images', tiny_coco / 'images', *sizes.split())
+    assert result.returncode == 0, result.stderr
+    measured = json.loads((tmp_path / 'results.json').read_text())['results']['waiting']
+    assert list(measured) == ['batched', 'mmpretrain']
+    for case in measured.values():
+        assert 0 < case['waiting'] < case['step']
+        assert case['share'] == pytest.approx(case['waiting'] / case['step'])
+
+
 @pytest.mark.parametrize(
     ('tool', 'flags', 'message'),
     [
@@ -75,6 +108,7 @@ def test_feature_extraction_writes_its_speed_beside_the_bare_backbone(run, tiny_
         ),
         (TRAIN_STEP, '--size 100', '--size 100: vit-s16 and r50 need a multiple of 16, 64 or more'),
         (TRAIN_STEP, '--images 3', "the 65536 keys of mmpretrain's DenseCL are no multiple of a batch of 3"),
+        (DATA_PATH, '--config gone.py', '--config gone.py does not exist'),
         (LOSS_COST, '--views 3', "argument --views: '3' must be an even number of 4 or more, two views an image"),
         (
             LOSS_COST,

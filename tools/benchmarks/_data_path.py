@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from _report import Spread, Stopwatch, progress, time_interleaved
 from _view_pipelines import Pipeline
-from mmengine.config import Config
 from torch.utils.data import DataLoader, Dataset
 
 from mmdclpp.apis import train
+from mmdclpp.apis._runner import load_config
 from mmdclpp.datasets import UnlabelledImages
 from mmdclpp.datasets.decode_image import decode_image
 from mmdclpp.datasets.transforms.load_views import BACKENDS
@@ -175,6 +175,8 @@ def measure_machine(pipelines: Dict[str, Pipeline], paths: Sequence[str], args: 
 
 def measure_memory(pipelines: Dict[str, Pipeline], paths: Sequence[str], args: argparse.Namespace) -> Dict[str, dict]:
     """The most memory that a loader's worker has to itself at a time, in bytes: median and quartiles."""
+    # Its memory grows for some batches.
+    paths = [paths[index % len(paths)] for index in range(16 * args.batch_size)]
     schedule = [(name, pipeline) for _ in range(args.rounds) for name, pipeline in pipelines.items()]
     peaks: Dict[str, List[int]] = {name: [] for name in pipelines}
     cv2.setNumThreads(0)
@@ -208,23 +210,23 @@ def _peak_of_private_memory(process: int) -> Iterator[List[int]]:
         thread.join()
 
 
-def measure_waiting(folder_paths: Sequence[str], args: argparse.Namespace) -> Dict[str, dict]:
+def measure_waiting(paths: Sequence[str], args: argparse.Namespace) -> Dict[str, dict]:
     """What the runner's own log says of the time that a training step waits for its batch.
 
     Returns:
         Dict[str, dict]: By backend of ``LoadViews``: ``step`` and ``waiting``, in milliseconds, and ``share``.
     """
-    return {backend: _train(backend, folder_paths, args) for backend in BACKENDS}
+    return {backend: _train(backend, paths, args) for backend in BACKENDS}
 
 
 def _train(backend: str, paths: Sequence[str], args: argparse.Namespace) -> dict:
-    config = Config.fromfile(args.config)
-    loader = config.train_dataloader
-    dataset = loader.dataset
+    config = load_config(args.config)
+    loader = config.get('train_dataloader', {})
+    dataset = loader.get('dataset', {})
     while 'datasets' in dataset:
         dataset = dataset.datasets[0]
-    if dataset.pipeline[0].type != 'LoadViews':
-        raise UserError(f'{args.config} does not load views by LoadViews: take a pretraining config of configs/')
+    if not dataset.get('pipeline') or dataset.pipeline[0].type != 'LoadViews':
+        raise UserError(f'--config {args.config} does not begin with LoadViews: take a config of pretraining')
     dataset.pipeline[0].backend = backend
     loader.batch_size = args.batch_size or loader.batch_size
     loader.num_workers = args.num_workers
@@ -238,7 +240,7 @@ def _train(backend: str, paths: Sequence[str], args: argparse.Namespace) -> dict
         config.train_cfg = dict(by_epoch=True, max_epochs=1)
         config.default_hooks.checkpoint = None
         config.log_level = 'ERROR'
-        runner = train(config, work_dir=folder, validate=False)
+        runner = train(config, work_dir=folder, validate=False, amp=args.amp)
         scalars = runner.message_hub.log_scalars
         step, waiting = (float(np.mean(scalars[f'train/{name}'].data[0][skipped:])) for name in ('time', 'data_time'))
     return dict(step=1e3 * step, waiting=1e3 * waiting, share=waiting / step, batch_size=loader.batch_size)

@@ -1,8 +1,9 @@
 """The pipelines that data_path.py compares, from an image file to a normalised batch, all of one recipe."""
 
 import io
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, List, NamedTuple, Sequence
 
 import cv2
 import numpy as np
@@ -56,8 +57,8 @@ class Recipe:
         self.drawn = ViewRecipe.of(self.transforms)
 
     def pipelines(self) -> Dict[str, Pipeline]:
-        """Those that are installed, by name."""
-        pipelines = dict(
+        """From file to batch, those that are installed."""
+        return dict(
             decoding=Pipeline(_decoded_shape, list, list),
             mmpretrain=self._of_transforms(
                 [
@@ -67,7 +68,7 @@ class Recipe:
                 ],
                 'SelfSupDataPreprocessor',
             ),
-            lightly=self._lightly(),
+            **(dict(lightly=self._lightly()) if _installed('lightly') else {}),
             ours=self._of_transforms(
                 [
                     dict(type='LoadViews', num_views=2, transforms=[self.transforms]),
@@ -76,7 +77,6 @@ class Recipe:
                 'ViewDataPreprocessor',
             ),
         )
-        return {name: pipeline for name, pipeline in pipelines.items() if pipeline is not None}
 
     def _of_transforms(self, transforms: List[dict], preprocessor: str) -> Pipeline:
         pipeline = Compose(transforms)
@@ -85,11 +85,9 @@ class Recipe:
             lambda path: pipeline(dict(img_path=path)), default_collate, lambda batch: preprocess(batch)['inputs']
         )
 
-    def _lightly(self) -> Optional[Pipeline]:
-        try:
-            from lightly.transforms import SimCLRTransform
-        except ImportError:
-            return None
+    def _lightly(self) -> Pipeline:
+        from lightly.transforms import SimCLRTransform
+
         drawn = self.drawn
         transform = SimCLRTransform(
             input_size=self.size,
@@ -115,13 +113,12 @@ class Recipe:
     def photometric(self, paths: Sequence[str]) -> Dict[str, Callable[[], Tensor]]:
         """Jitter, grey, blur and normalisation of a view of each image: the same uint8 views for all."""
         views = self._cropped(paths)
-        pipelines = dict(
+        return dict(
             mmpretrain=self._mmpretrain_photometric(views),
             torchvision=self._torchvision_photometric(views),
-            kornia=self._kornia_photometric(views),
+            **(dict(kornia=self._kornia_photometric(views)) if _installed('kornia') else {}),
             ours=self._our_photometric(views),
         )
-        return {name: call for name, call in pipelines.items() if call is not None}
 
     def _cropped(self, paths: Sequence[str]) -> Tensor:
         load = Compose([dict(type='LoadViews', num_views=1, transforms=[self.transforms])])
@@ -169,11 +166,9 @@ class Recipe:
         # Image by image: of a batch all are changed alike.
         return lambda: torch.stack([transform(image) for image in images])
 
-    def _kornia_photometric(self, views: Tensor) -> Optional[Callable[[], Tensor]]:
-        try:
-            from kornia import augmentation
-        except ImportError:
-            return None
+    def _kornia_photometric(self, views: Tensor) -> Callable[[], Tensor]:
+        from kornia import augmentation
+
         drawn = self.drawn
         change = torch.nn.Sequential(
             augmentation.ColorJitter(drawn.brightness, drawn.contrast, drawn.saturation, drawn.hue, p=drawn.jitter),
@@ -193,6 +188,13 @@ class Recipe:
         return [[value / 255 for value in self.preprocessor[name]] for name in ('mean', 'std')]
 
 
+def _installed(library: str) -> bool:
+    found = find_spec(library) is not None
+    if not found:
+        print(f'{library} is not installed: pip install -r requirements/benchmarks.txt')
+    return found
+
+
 def _decoded_shape(path: str) -> tuple:
     return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR).shape
 
@@ -202,27 +204,28 @@ def decoders(paths: Sequence[str]) -> Dict[str, Callable[[], None]]:
     files = [Path(path).read_bytes() for path in paths]
     half = cv2.IMREAD_REDUCED_COLOR_2
 
-    def with_pillow(data: bytes, mode: Optional[str] = None) -> np.ndarray:
+    def with_pillow(data: bytes, reduction: int) -> np.ndarray:
         image = Image.open(io.BytesIO(data))
-        if mode:
-            image.draft(mode, [side // 2 for side in image.size])
+        image.draft('RGB', [side // reduction for side in image.size])
         return np.asarray(image.convert('RGB'))
 
     ways: Dict[str, Callable[[bytes], object]] = {
         'OpenCV': lambda data: cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR),
         'OpenCV, half': lambda data: cv2.imdecode(np.frombuffer(data, np.uint8), half),
-        'Pillow': with_pillow,
-        'Pillow, half': lambda data: with_pillow(data, 'RGB'),
-        'ours': decode_image,
-        'ours, half': lambda data: decode_image(data, reduction=2),
+        'Pillow': lambda data: with_pillow(data, 1),
+        'Pillow, half': lambda data: with_pillow(data, 2),
     }
-    try:
+    if _installed('simplejpeg'):
         import simplejpeg
-    except ImportError:
-        pass
-    else:
+
+        def half_with_simplejpeg(data: bytes) -> np.ndarray:
+            height, width, *_ = simplejpeg.decode_jpeg_header(data)
+            return simplejpeg.decode_jpeg(data, 'BGR', min_height=height // 2, min_width=width // 2)
+
         ways['simplejpeg'] = lambda data: simplejpeg.decode_jpeg(data, 'BGR')
-        ways['simplejpeg, half'] = lambda data: simplejpeg.decode_jpeg(data, 'BGR', min_factor=2)
+        ways['simplejpeg, half'] = half_with_simplejpeg
+    ways['ours'] = decode_image
+    ways['ours, half'] = lambda data: decode_image(data, reduction=2)
 
     def all_files(decode: Callable[[bytes], object]) -> Callable[[], None]:
         def go_through() -> None:

@@ -25,9 +25,10 @@ import torch
 from _report import ArgumentParser, output_file, positive_int, print_table, write_json
 
 from mmdclpp.apis._cli import run_tool
+from mmdclpp.utils.paths import config_path
 
 PARTS = ('core', 'photometric', 'decoding', 'machine', 'memory', 'waiting')
-CONFIGS = {'cpu': 'configs/densecl_pp/vit-demo_folder.py', 'cuda': 'configs/densecl_pp/vit-s16_coco.py'}
+CONFIGS = {'cpu': 'densecl_pp/vit-demo_folder.py', 'cuda': 'densecl_pp/vit-s16_coco.py'}
 
 
 def parse_args() -> argparse.Namespace:
@@ -50,10 +51,17 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--rounds', type=positive_int, default=5, help='rounds that count (default: %(default)s)')
     parser.add_argument('--warmup', type=positive_int, default=1, help='rounds before those (default: %(default)s)')
     here = CONFIGS['cuda' if torch.cuda.is_available() else 'cpu']
-    parser.add_argument('--config', default=here, help='what waiting trains (default: %(default)s)')
-    parser.add_argument('--iters', type=positive_int, default=50, help='steps of waiting that count (default: 50)')
+    parser.add_argument('--config', metavar='FILE', help=f'what waiting trains (default: configs/{here})')
+    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+    parser.add_argument(
+        '--iters', type=positive_int, default=50, help='steps of waiting that count (default: %(default)s)'
+    )
     parser.add_argument('--json', type=output_file, metavar='FILE', help='write the results to FILE too')
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.config = args.config or str(config_path(here))
+    if not Path(args.config).is_file():
+        parser.error(f'--config {args.config} does not exist')
+    return args
 
 
 def print_core(results: Dict[str, dict], title: str) -> None:
@@ -131,7 +139,7 @@ def print_waiting(results: Dict[str, dict], args: argparse.Namespace) -> None:
         )
         for name, case in results.items()
     ]
-    title = f'{args.config}, {args.num_workers} workers, means of {args.iters} steps'
+    title = f'{Path(args.config).name}, {args.num_workers} workers, means of {args.iters} steps'
     print_table(title, ('LoadViews.backend', 'step, ms', 'waiting, ms', 'share', 'images/s'), rows)
 
 

