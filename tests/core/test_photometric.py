@@ -168,3 +168,15 @@ def test_a_gpu_gives_what_a_cpu_gives_and_is_never_waited_for():
     finally:
         torch.cuda.set_sync_debug_mode('default')
     torch.testing.assert_close(on_gpu.cpu(), image_by_image(batch, rows), **TOLERANCE)
+
+
+@pytest.mark.slow  # compiles
+@pytest.mark.ci
+def test_compiled_jitter_is_the_same_whatever_the_number_of_images():
+    torch._dynamo.reset()
+    for number in (24, 7, 30, 13):
+        batch, rows = batch_of(24, 40, random_rows(number, seed=number))
+        compiled = batch.clone()
+        with torch.no_grad():
+            _change_all(compiled, Photometric.of_rows(rows), compiled=True)
+        torch.testing.assert_close(compiled, expected(batch, rows), **TOLERANCE)
