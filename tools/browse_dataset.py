@@ -13,6 +13,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--out', metavar='FILE.png', help="picture to write (default: views.png in the config's work dir)"
     )
+    parser.add_argument(
+        '--data',
+        metavar='FOLDER_OR_LIST',
+        help='your own images, with the settings that tools/train.py chooses for them',
+    )
     parser.add_argument('--number', type=int, default=6, help='images, spread over the data set (default: 6)')
     parser.add_argument('--epochs', type=int, default=2, help="so many epochs' views of each (default: 2)")
     parser.add_argument('--seed', type=int, help="of the draws (default: the config's)")

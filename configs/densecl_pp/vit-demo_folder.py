@@ -6,5 +6,5 @@
 #                 --cfg-options train_cfg.max_epochs=10
 _base_ = 'vit-mini_photos.py'
 _pipeline = _base_.train_dataloader.dataset.datasets[0].pipeline
-_images = dict(type='UnlabelledImages', data_root='data/own_images/', pipeline=_pipeline)  # --data
+_images = dict(type='UnlabelledImages', skip_broken=True, data_root='data/own_images/', pipeline=_pipeline)  # --data
 train_dataloader = dict(dataset=dict(_delete_=True, **_images))

@@ -10,6 +10,7 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 
 from mmdclpp.errors import UserError
+from mmdclpp.models.data_preprocessors import ViewDataPreprocessor
 
 # Where a model spends its time, and what is plain PyTorch. Losses stay as they are: they stream, log and communicate.
 COMPILED_PARTS = ('backbone', 'neck', 'decoder')
@@ -44,8 +45,20 @@ class Tuned:
             return
         for part in parts.values():
             compile_forward(part, **({} if options is True else options))
-        model.data_preprocessor.compiled = True  # of no consequence unless it is a ViewDataPreprocessor
+        if isinstance(model.data_preprocessor, ViewDataPreprocessor):
+            model.data_preprocessor.compiled = True
         self.logger.info(f'torch.compile: {", ".join(parts)}. The first iteration takes a minute or more.')
+
+    def resume(self, *args, **kwargs) -> None:
+        """Resume as mmengine does, and let the sampler, which was built before, go on with the checkpoint's seed too.
+
+        Without a seed in the config it would shuffle, and seed the views, by a new one.
+        """
+        started_with = self.seed
+        super().resume(*args, **kwargs)
+        sampler = self.train_loop.dataloader.sampler
+        if getattr(sampler, 'seed', None) == started_with:
+            sampler.seed = self.seed
 
     def load_checkpoint(self, *args, **kwargs) -> Dict:
         """Load as mmengine does, unless that would silently go on from other weights than training left."""

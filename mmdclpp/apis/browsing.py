@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from mmdclpp.apis._runner import ConfigLike, load_config, require_keys, set_work_dir
+from mmdclpp.apis.own_images.prepare import prepare
 from mmdclpp.datasets.epoch_sampler import EpochSampler
 from mmdclpp.datasets.load_image import LoadImage
 from mmdclpp.errors import UserError
@@ -30,6 +31,7 @@ def browse(
     epochs: int = 2,
     seed: Optional[int] = None,
     cfg_options: Optional[Dict[str, Any]] = None,
+    data: Optional[PathLike] = None,
 ) -> Path:
     """Draw images of a pretraining config, and the views that training with the same seed makes of them.
 
@@ -40,6 +42,8 @@ def browse(
         epochs (int): So many epochs' views of each. Defaults to 2.
         seed (int, optional): Of the draws. Defaults to None, the config's.
         cfg_options (dict, optional): New values by dotted key. Defaults to None.
+        data (str or PathLike, optional): Your own images, as for :func:`~mmdclpp.apis.train`, which are surveyed.
+            Defaults to None, the config's images.
 
     Returns:
         Path: The PNG.
@@ -50,6 +54,8 @@ def browse(
     if number < 1 or epochs < 1:
         raise UserError(f'number={number} and epochs={epochs} must be 1 or more')
     cfg = load_config(config, cfg_options)
+    if data is not None:
+        cfg = prepare(config, data, options=cfg_options, dry_run=True)
     require_keys(cfg, ['train_dataloader.dataset', 'model'], 'browsed')
     if out is None:
         set_work_dir(cfg, None)

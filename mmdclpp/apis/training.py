@@ -34,7 +34,7 @@ from mmdclpp.datasets.pipelines import pipelines
 from mmdclpp.engine.progress_hook import ProgressHook
 from mmdclpp.engine.unwrapped import unwrapped
 from mmdclpp.errors import UserError
-from mmdclpp.models.data_preprocessors import ViewDataPreprocessor
+from mmdclpp.models.data_preprocessors import require_finishing
 from mmdclpp.utils.files import PathLike
 
 
@@ -177,17 +177,12 @@ def train(
 
 
 def _require_finished_views(runner: Runner) -> None:
-    """Raise a UserError if LoadViews leaves augmentation to do that nobody does: training would go on, and be wrong."""
-    preprocessor = unwrapped(runner).data_preprocessor
+    """Raise a UserError if LoadViews leaves augmentation to do that nobody does."""
     for pipeline, _ in pipelines(runner.train_loop.dataloader.dataset):
         loaders = [transform for transform in pipeline if isinstance(transform, LoadViews)]
         if not any(loader.leaves_photometric for loader in loaders):
             continue
-        if not isinstance(preprocessor, ViewDataPreprocessor):
-            raise UserError(
-                f'model.data_preprocessor: {type(preprocessor).__name__} does not jitter and blur the views of '
-                "LoadViews: use ViewDataPreprocessor, or LoadViews(backend='mmpretrain')"
-            )
+        require_finishing(unwrapped(runner).data_preprocessor)
         if not any('view_photometric' in getattr(transform, 'meta_keys', ()) for transform in pipeline):
             raise UserError(
                 "train_dataloader.dataset.pipeline: PackInputs loses how LoadViews' views are to be jittered and "

@@ -83,6 +83,7 @@ def change_photometry(images: Tensor, parameters: Photometric, compiled: bool = 
     return images
 
 
+@torch.inference_mode()  # of many small operations, PyTorch's own bookkeeping is a part that is felt
 def _change_one(image: Tensor, parameters: Photometric) -> None:
     jitter = parameters[1:5]
     for index in ORDERS[int(parameters.order)]:
@@ -160,8 +161,8 @@ def _solarise(images: Tensor, threshold: Value) -> None:
 
 def _luma(images: Tensor) -> Tensor:
     """Shape ``(N, 1, H, W)``."""
-    red, green, blue = images.split(1, dim=1)
-    return (red * _LUMA[0]).add_(green, alpha=_LUMA[1]).add_(blue, alpha=_LUMA[2])
+    red, green, blue = images.unbind(1)
+    return (red * _LUMA[0]).add_(green, alpha=_LUMA[1]).add_(blue, alpha=_LUMA[2]).unsqueeze_(1)
 
 
 def _shift_hue(images: Tensor, shift: Value) -> None:
@@ -171,7 +172,7 @@ def _shift_hue(images: Tensor, shift: Value) -> None:
     (red), 1/3 (green) or 2/3 (blue), is the largest as far as 1/6 from its place, the smallest from 1/3 on, and linear
     in between.
     """
-    red, green, blue = images.unbind(1)
+    red, green, blue = channels = images.split(1, dim=1)
     larger, smaller = torch.maximum(green, blue), torch.minimum(green, blue)
     largest, other = torch.maximum(red, larger), torch.minimum(red, larger)
     least = torch.minimum(other, smaller)
@@ -183,12 +184,13 @@ def _shift_hue(images: Tensor, shift: Value) -> None:
     # Of the largest channel: red 0 or 1, green 1/3, blue -2/3; for these the difference of the others has one form.
     place = torch.rsub(bluish, 1 / 3, alpha=2).mul_(not_red).add_(bluish)
     hue.sub_(place).abs_()
-    places = torch.arange(3, device=images.device).view(1, 3, 1, 1) / 3
-    # The distance d of places on a circle of length 1, as 1/2 - d: in [-1, 1], one turn less or more is the same.
-    torch.add(hue[:, None], (shift - places) % 1 - 1, out=images)
+    for number, channel in enumerate(channels):
+        # In [-1, 1], where one turn less or more is the same.
+        torch.add(hue, (shift - number / 3) % 1 - 1, out=channel)
+    # 1/2 - d, where d is the distance on a circle of length 1
     images.abs_().sub_(0.5).abs_().clamp_(1 / 6, 1 / 3)
     # largest - chroma * (6 * d - 1)
-    torch.addcmul(largest.sub_(six, alpha=1 / 3)[:, None], images, six[:, None], out=images)
+    torch.addcmul(largest.sub_(six, alpha=1 / 3), images, six, out=images)
 
 
 def _blur(images: Tensor, sigma: Value, largest: float) -> None:

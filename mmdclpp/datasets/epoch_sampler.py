@@ -1,6 +1,7 @@
 """A sampler that tells the transforms which epoch it is."""
 
-from typing import Iterator, Tuple
+from collections import Counter
+from typing import Iterator, List, Tuple
 
 from mmengine.dataset import DefaultSampler
 from torch.utils.data import Dataset
@@ -34,9 +35,13 @@ class EpochSampler(DefaultSampler):
         return super().__iter__()
 
 
-def _sample_seeds(dataset: Dataset) -> Iterator[Tuple[SampleSeeds, int]]:
+def _sample_seeds(dataset: Dataset) -> List[Tuple[SampleSeeds, int]]:
     """Those of a data set's transforms, and how many samples come before the data set's own."""
-    for pipeline, first in pipelines(dataset):
-        for transform in pipeline:
-            if first is not None and isinstance(getattr(transform, 'sample_seeds', None), SampleSeeds):
-                yield transform.sample_seeds, first
+    found = [
+        (transform.sample_seeds, first)
+        for pipeline, first in pipelines(dataset)
+        for transform in pipeline
+        if first is not None and isinstance(getattr(transform, 'sample_seeds', None), SampleSeeds)
+    ]
+    times = Counter(id(seeds) for seeds, _ in found)  # a data set that is joined with itself has several places
+    return [(seeds, first) for seeds, first in found if times[id(seeds)] == 1]

@@ -39,7 +39,7 @@ class SampleSeeds:
         """The generator of a sample's draws, always the same for seed, epoch and index; None: a sample without one."""
         seed, epoch, first = self._told.tolist()
         if epoch < 0 or index is None:
-            return np.random.default_rng(np.random.randint(2**32, dtype=np.uint64))
+            return np.random.default_rng(np.random.randint(2**32, size=2, dtype=np.uint64))
         return np.random.default_rng((seed, epoch, first + index))
 
     @contextmanager

@@ -1,7 +1,7 @@
 """Images without labels, for pretraining."""
 
 import os
-from typing import Any, List, Optional, Sequence, Union
+from typing import Any, List, Sequence, Union
 
 from mmengine.fileio import join_path
 from mmengine.structures import BaseDataElement

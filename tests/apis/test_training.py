@@ -179,11 +179,12 @@ def test_views_that_somebody_finishes_are_trained_on(tiny_coco, repo, tmp_path, 
     assert runner.iter == 2
 
 
-def test_a_resumed_run_sees_the_views_of_one_without_a_break(tiny_coco, repo, tmp_path):
+@pytest.mark.parametrize('seed', [3, None])  # None: drawn by the run, and kept in its checkpoints
+def test_a_resumed_run_sees_the_views_of_one_without_a_break(tiny_coco, repo, tmp_path, seed):
     def second_epoch(name, **resume):
         config = repo / 'configs/densecl_pp/vit-demo_scenes.py'
         options = {**two_views(tiny_coco), 'train_cfg.max_epochs': 2, 'default_hooks.logger.interval': 1}
-        apis.train(config, tmp_path / name, cfg_options=options, seed=3, **resume)
+        apis.train(config, tmp_path / name, cfg_options={**options, 'randomness.seed': seed}, **resume)
         (log,) = (tmp_path / name).glob('*/vis_data/scalars.json')
         lines = map(json.loads, log.read_text().splitlines())
         return [line['loss'] for line in lines if line.get('epoch') == 2]

@@ -50,6 +50,11 @@ def test_each_config_opens_with_its_purpose_and_its_command(kind, repo):
         assert f'configs/{kind}/{file.name}' in header.partition('# Command:')[2], file
 
 
+def test_configs_for_own_images_go_on_without_the_broken_ones(repo):
+    for file in (repo / 'configs').glob('*/*_folder.py'):
+        assert Config.fromfile(file).train_dataloader.dataset.get('skip_broken'), file
+
+
 def test_a_new_variant_takes_three_lines(repo, tmp_path):
     variant = tmp_path / 'variant.py'
     variant.write_text(

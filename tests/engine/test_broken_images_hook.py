@@ -45,11 +45,11 @@ def folder(tmp_path):
     return folder
 
 
-def pretrain(folder, hook, max_epochs=2, num_workers=0, custom_hooks=(), **options):
+def pretrain(folder, hook, max_epochs=2, num_workers=0, custom_hooks=(), dataset=(), **options):
     """Epochs of four steps with six images each; the work dir is beside the images."""
     config = online.config('', list(custom_hooks), max_epochs=max_epochs)
     config['train_dataloader'].update(num_workers=num_workers)
-    config['train_dataloader']['dataset'].update(data_root=str(folder), skip_broken=True)
+    config['train_dataloader']['dataset'].update({'data_root': str(folder), 'skip_broken': True, **dict(dataset)})
     config['default_hooks'].update(broken_images=dict(type='BrokenImagesHook', **hook))
     config['experiment_name'] = f'broken_images_{next(NUMBERS)}'  # runs of one name and second share their logs
     return train(Config(config, format_python_code=False), work_dir=str(folder.parent / 'run'), **options)
@@ -129,6 +129,43 @@ def test_the_last_checkpoint_remains_and_a_run_resumed_from_it_goes_on_with_what
     assert len((folder.parent / 'run' / 'broken_images.txt').read_text().splitlines()) == 19
 
 
+def restore(folder):
+    for name in REASONS:
+        Image.new('RGB', (20, 20)).save(folder / name)
+    return {}
+
+
+def leave_out(folder):
+    return dict(exclude_file=str(folder.parent / 'run' / 'broken_images.txt'))
+
+
+def take_others(folder):
+    others = folder.parent / 'others'
+    others.mkdir()
+    for index in range(24):
+        Image.new('RGB', (20, 20)).save(others / f'{index:02}.png')
+    return dict(data_root=str(others))
+
+
+@pytest.mark.parametrize('remedy', [restore, leave_out, take_others])
+def test_a_resumed_run_is_judged_by_what_it_reads_and_keeps_the_list(folder, remedy):
+    pretrain(folder, dict(max_share=1), max_epochs=1)
+    listed = folder.parent / 'run' / 'broken_images.txt'
+    before = listed.read_text()
+    with pytest.raises(UserError, match='3 of the 24 images read are broken'):  # though all were named before
+        pretrain(folder, dict(max_share=0), resume=True)
+    resumed = pretrain(folder, dict(max_share=0), dataset=remedy(folder), resume=True)
+    assert resumed.iter == 8 and warnings(resumed.log_dir) == []
+    assert listed.read_text() == before and len(before.splitlines()) == 3
+
+
+def test_a_run_resumed_in_another_work_dir_has_the_list_there(tmp_path):
+    hook, runner = BrokenImagesHook(max_share=0, interval=1), stub_runner(tmp_path, range(4))
+    runner.message_hub.runtime_info['broken_files'] = {'a.jpg': 'empty'}
+    hook.before_train(runner)
+    assert (tmp_path / 'broken_images.txt').read_text() == 'a.jpg\tempty\n'
+
+
 def stub_runner(work_dir, dataset):
     told = []
     return SimpleNamespace(
@@ -176,6 +213,24 @@ def test_images_read_many_times_are_counted_once(tmp_path):
         read(hook, runner, 2000, [])
     with pytest.raises(UserError, match=r'21 of the 2,000 images read are broken \(1.05%'):
         read(hook, runner, 2000, [f'{index}.jpg' for index in range(21)])
+
+
+def test_images_repeated_by_the_data_set_are_counted_once(folder):
+    images = dict(type='mmdclpp.UnlabelledImages', data_root=str(folder), serialize_data=False)
+    repeated = dict(type='RepeatDataset', times=10, dataset=images)
+    both = DATASETS.build(dict(type='ConcatDataset', datasets=[repeated, dict(repeated, dataset=repeated)]))
+    hook, runner = BrokenImagesHook(max_share=0.1, interval=1), stub_runner(folder.parent, both)
+    hook.before_train(runner)
+    with pytest.raises(UserError, match='5 of the 48 images read are broken'):
+        read(hook, runner, 60, [f'{index}.jpg' for index in range(5)])
+
+
+def test_of_data_never_read_to_the_end_the_share_is_judged_after_the_epoch(tmp_path):
+    hook, runner = BrokenImagesHook(interval=1), stub_runner(tmp_path, range(71))
+    hook.before_train(runner)
+    read(hook, runner, 64, ['a.jpg'])  # the rest makes no batch
+    with pytest.raises(UserError, match='1 of the 64 images read are broken'):
+        hook.after_train_epoch(runner)
 
 
 @pytest.mark.parametrize('data_batch', [None, dict(inputs=torch.zeros(2)), dict(data_samples=torch.zeros(2)), [1]])

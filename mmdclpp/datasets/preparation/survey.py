@@ -218,16 +218,20 @@ def _look_at(path: str) -> _Header:
             return _Header(path, size, problem='cut off')
         key = (size, start, end)
     except OSError as error:
-        return _Header(path, problem=error.strerror or str(error))
+        return _Header(path, problem=_reason(error))
     try:
         with Image.open(path) as image:
             return _Header(path, size, hash(key), image.format, image.mode, image.size)
     except Exception:  # Pillow's plugins raise whatever a file makes them stumble over; OpenCV may know better
         try:
             height, width = decode_image(Path(path).read_bytes()).shape[:2]
-        except OSError:
-            return _Header(path, size, problem='no image that OpenCV or Pillow reads')
+        except OSError as error:
+            return _Header(path, size, problem=_reason(error))
         return _Header(path, size, hash(key), Path(path).suffix.lstrip('.').upper(), '', (width, height))
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error).splitlines()[0]
 
 
 def _within_budget(headers: Sequence[_Header]) -> List[_Header]:
@@ -245,7 +249,7 @@ def _thumbnail(path: str):
     try:
         image = decode_image(Path(path).read_bytes())
     except OSError as error:
-        return error.strerror or str(error).splitlines()[0]
+        return _reason(error)
     return cv2.resize(image, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA).mean(axis=2).astype('f4').ravel()
 
 

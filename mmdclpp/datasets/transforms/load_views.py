@@ -7,7 +7,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mmcv.transforms import BaseTransform
-from torch import Tensor
 
 from mmdclpp.datasets.decode_image import decode_image, image_size
 from mmdclpp.datasets.load_image import BrokenImageError, LoadImage, read_image_file
@@ -60,10 +59,14 @@ class LoadViews(BaseTransform):
         backend: str = 'batched',
         backend_args: Optional[dict] = None,
     ) -> None:
-        numbers = [num_views] if isinstance(num_views, int) else list(num_views)
+        numbers = num_views if isinstance(num_views, (list, tuple)) else [num_views]
         if backend not in BACKENDS:
             raise UserError(f'LoadViews.backend={backend!r} is unknown: use one of {", ".join(map(repr, BACKENDS))}')
-        if len(numbers) != len(transforms):
+        if not all(isinstance(number, int) and number > 0 for number in numbers):
+            raise UserError(f'LoadViews.num_views={num_views!r} must be a whole number of 1 or more, or a list of them')
+        if not all(isinstance(kind, (list, tuple)) for kind in transforms):
+            raise UserError('LoadViews.transforms must be a list of lists, one for each kind of view: [view_pipeline]')
+        if not transforms or len(numbers) != len(transforms):
             raise UserError(
                 f'LoadViews.num_views={num_views} does not fit {len(transforms)} lists of transforms: give one each'
             )
@@ -72,7 +75,7 @@ class LoadViews(BaseTransform):
         self.transforms: List[BaseTransform] = []
         self.recipes: List[ViewRecipe] = []
         if backend == 'mmpretrain':
-            self.transforms = [LoadImage(backend_args=backend_args), MultiViewWithGeometry(transforms, numbers)]
+            self.transforms = [LoadImage(backend_args=backend_args), MultiViewWithGeometry(transforms, list(numbers))]
         else:
             recipes = map(ViewRecipe.of, transforms)
             self.recipes = [recipe for recipe, number in zip(recipes, numbers) for _ in range(number)]
@@ -91,15 +94,18 @@ class LoadViews(BaseTransform):
                     results = transform(results)
             return results
         random = self.sample_seeds.generator(index)
+        # Before all that is freed again: a view that lay behind it in memory would leave a gap.
+        views = [np.empty((3, *recipe.size), np.uint8) for recipe in self.recipes]
         data = read_image_file(results, self.backend_args)
         try:
             image, reduction, shape, crops = self._decode(data, random)
         except OSError as error:
             raise BrokenImageError.undecodable(results['img_path'], data, error) from None
         flips = [recipe.draw_flip(random) for recipe in self.recipes]
-        views = [_view(image, *arguments) for arguments in zip(crops, flips, self.recipes)]
+        for arguments in zip(views, crops, flips, self.recipes):
+            _fill(image, *arguments)
         results.update(
-            img=views,
+            img=[torch.from_numpy(view) for view in views],
             img_shape=tuple(views[0].shape[1:]),
             ori_shape=shape,
             view_boxes=[_shares(crop, reduction, shape) for crop in crops],
@@ -145,11 +151,9 @@ def _shares(crop: Box, reduction: int, shape: Sequence[int]) -> Tuple[float, flo
     return left / whole_width, top / whole_height, min(right, 1.0), min(bottom, 1.0)
 
 
-def _view(image: np.ndarray, crop: Box, flip: bool, recipe: ViewRecipe) -> Tensor:
+def _fill(image: np.ndarray, view: np.ndarray, crop: Box, flip: bool, recipe: ViewRecipe) -> None:
     top, left, height, width = crop
     # Of shape (1, 3, H, W) on memory of (H, W, 3), as OpenCV has it: PyTorch resizes it as it is.
     pixels = torch.from_numpy(image[top : top + height, left : left + width])[None].permute(0, 3, 1, 2)
     resized = F.interpolate(pixels, recipe.size, mode=recipe.interpolation, antialias=True)[0].permute(1, 2, 0).numpy()
-    view = np.empty((3, *recipe.size), np.uint8)
     cv2.split(cv2.flip(resized, 1) if flip else resized, list(view))  # a third of the time of PyTorch's copy
-    return torch.from_numpy(view)

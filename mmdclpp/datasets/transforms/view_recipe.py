@@ -96,6 +96,18 @@ class ViewRecipe:
             fields.update(reader(transform, applied))
         return cls(**fields)
 
+    def __post_init__(self) -> None:
+        for name in ('flip', 'jitter', 'grey', 'blur', 'solarise'):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f'transforms: the probability {getattr(self, name)} of {name} must lie in [0, 1]')
+        if min(*self.area, *self.aspect) <= 0:
+            raise UserError(
+                f'transforms: crop_ratio_range={self.area} and aspect_ratio_range={self.aspect} of RandomResizedCrop '
+                'must lie above 0'
+            )
+        if self.sigma[0] < 0:
+            raise UserError(f'transforms: the sigma {self.sigma} of GaussianBlur must be 0 or more')
+
     def draw_crop(self, random: np.random.Generator, height: int, width: int) -> Tuple[int, int, int, int]:
         """Draw a crop as torchvision's and mmpretrain's ``RandomResizedCrop`` do.
 
@@ -139,9 +151,11 @@ class ViewRecipe:
 def _unwrapped(transform: BaseTransform) -> Tuple[BaseTransform, float]:
     """The transform in a ``RandomApply``, and its probability."""
     applied = 1.0
-    while isinstance(transform, mmcv.transforms.RandomApply) and len(transform.transforms.transforms) == 1:
+    while isinstance(transform, mmcv.transforms.RandomApply):
+        parts = transform.transforms.transforms
+        _require(len(parts) == 1, f'RandomApply of {len(parts)} transforms')
         applied *= transform.prob
-        transform = transform.transforms.transforms[0]
+        transform = parts[0]
     return transform, applied
 
 
@@ -162,8 +176,8 @@ def _read_crop(crop: BaseTransform, _: float) -> dict:
 
 
 def _read_flip(flip: BaseTransform, applied: float) -> dict:
-    horizontal = flip.direction == 'horizontal' and isinstance(flip.prob, float)
-    _require(horizontal, f'RandomFlip.direction={flip.direction!r}')
+    _require(isinstance(flip.prob, float), f'RandomFlip.prob={flip.prob!r}')
+    _require(flip.direction == 'horizontal', f'RandomFlip.direction={flip.direction!r}')
     return dict(flip=applied * flip.prob)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from mmdclpp.core import Draws, InfoNCE, mean_over_processes, reconstruction_loss
 from mmdclpp.errors import UserError
 from mmdclpp.models.backbones.features import extract_features
+from mmdclpp.models.data_preprocessors import require_finishing
 from mmdclpp.registry import MODELS
 
 
@@ -90,9 +91,11 @@ class DenseCLPlusPlus(BaseSelfSupervisor):
         """
         if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
             raise UserError(
-                "DenseCLPlusPlus needs two views an image: use dict(type='MultiView', num_views=2, ...)"
+                "DenseCLPlusPlus needs two views an image: use dict(type='LoadViews', num_views=2, ...)"
                 ' in the train pipeline'
             )
+        if data_samples and 'view_photometric' in data_samples[0]:
+            require_finishing(self.data_preprocessor)
         images = torch.cat(inputs)
         features = extract_features(self.backbone, images)
         projections = self.neck(features)

@@ -1,5 +1,5 @@
 """From the batches of a data loader to the input of models."""
 
-from .view_data_preprocessor import ViewDataPreprocessor
+from .view_data_preprocessor import ViewDataPreprocessor, require_finishing
 
-__all__ = ['ViewDataPreprocessor']
+__all__ = ['ViewDataPreprocessor', 'require_finishing']

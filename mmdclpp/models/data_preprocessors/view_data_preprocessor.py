@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from mmpretrain.models import SelfSupDataPreprocessor
 from mmpretrain.structures import DataSample
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmdclpp.core.photometric import UNCHANGED, Photometric, change_photometry
+from mmdclpp.errors import UserError
 from mmdclpp.registry import MODELS
 
 
@@ -65,6 +66,15 @@ class ViewDataPreprocessor(SelfSupDataPreprocessor):
         if not self._enable_normalize:
             return torch.tensor(255.0, device=self.device), torch.tensor(0.0, device=self.device)
         return 255 / self.std, -self.mean / self.std
+
+
+def require_finishing(data_preprocessor: nn.Module) -> None:
+    """Raise a UserError unless what LoadViews left to do will be done: training would go on, and be wrong."""
+    if not isinstance(data_preprocessor, ViewDataPreprocessor):
+        raise UserError(
+            f'model.data_preprocessor: {type(data_preprocessor).__name__} does not jitter and blur the views of '
+            "LoadViews: use ViewDataPreprocessor, or LoadViews(backend='mmpretrain')"
+        )
 
 
 def _photometric(samples: Sequence[DataSample], num_views: int) -> Optional[np.ndarray]:

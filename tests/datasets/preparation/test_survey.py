@@ -1,6 +1,8 @@
 """What a survey finds in a folder that has everything wrong with it."""
 
 import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -54,6 +56,15 @@ def test_broken_images_are_named_with_the_reason(found, folder):
         'i_cut.jpg': 'cut off',
         'j_text.png': 'no image that OpenCV or Pillow reads',
     }
+
+
+def test_an_image_too_large_to_be_decoded_is_told_as_such(tmp_path):
+    chunk = b'IHDR' + struct.pack('>IIBBBBB', 100_000, 100_000, 8, 2, 0, 0, 0)
+    end = b'\0\0\0\0IEND\xaeB`\x82'
+    header = struct.pack('>I', 13) + chunk + struct.pack('>I', zlib.crc32(chunk))
+    (tmp_path / 'a.png').write_bytes(b'\x89PNG\r\n\x1a\n' + header + end)
+    ((_, reason),) = survey_images([str(tmp_path / 'a.png')]).broken
+    assert 'more than 178,956,970' in reason
 
 
 def test_copies_are_told_from_images_that_look_alike(found, folder):

@@ -145,7 +145,7 @@ def assert_views_lie_where_they_say(sample, tolerance):
     [
         ('png', {}, 200, 256, {1}),
         ('jpeg', dict(quality=98, subsampling=0), 100, 128, {1, 2}),
-        ('jpeg', dict(quality=98, subsampling=0), 403, 601, {8}),
+        ('jpeg', dict(quality=98, subsampling=0), 403, 601, {4, 8}),
     ],
     ids=['png', 'jpeg', 'reduced jpeg'],
 )
@@ -153,7 +153,7 @@ def test_boxes_and_flips_tell_where_the_pixels_come_from(kind, options, height, 
     data = encoded(map_of_places(height, width), kind, **options)
     for seed in range(6):
         sample = load(data, [crop(32, crop_ratio_range=(0.3, 1.0)), FLIP], num_views=3, seed=seed)
-        assert_views_lie_where_they_say(sample, 0.002)
+        assert_views_lie_where_they_say(sample, 0.003)
     assert set(reductions) == at
 
 

@@ -148,10 +148,10 @@ def test_levels_of_blur_are_as_mmpretrain_draws_them(blur, sigma):
         ([sometimes(CROP)], r'\[RandomResizedCrop\]'),
         ([dict(type='EfficientNetRandomCrop', scale=224)], 'EfficientNetRandomCrop'),
         ([CROP, dict(type='Posterize', bits=4)], 'Posterize'),
-        ([CROP, sometimes(JITTER, GREY)], 'RandomApply'),
+        ([CROP, sometimes(JITTER, GREY)], 'RandomApply of 2 transforms'),
         ([dict(CROP, interpolation='lanczos')], "RandomResizedCrop.interpolation='lanczos'"),
         ([CROP, dict(FLIP, direction='vertical')], "RandomFlip.direction='vertical'"),
-        ([CROP, dict(type='RandomFlip', prob=[0.5], direction=['vertical'])], 'RandomFlip.direction='),
+        ([CROP, dict(type='RandomFlip', prob=[0.5], direction=['vertical'])], r'RandomFlip.prob=\[0.5\]'),
         ([CROP, dict(GREY, channel_weights=(0.299, 0.587, 0.114))], 'RandomGrayscale.channel_weights='),
         ([CROP, dict(type='RandomGrayscale')], 'RandomGrayscale.channel_weights='),
         ([CROP, dict(GREY, keep_channels=False)], 'RandomGrayscale without keep_channels'),
@@ -162,6 +162,19 @@ def test_levels_of_blur_are_as_mmpretrain_draws_them(blur, sigma):
 )
 def test_what_cannot_be_computed_is_named_with_the_remedy(transforms, named):
     with pytest.raises(UserError, match=rf"cannot compute .*{named}.*LoadViews\(backend='mmpretrain'\)$"):
+        ViewRecipe.of(transforms)
+
+
+@pytest.mark.parametrize(
+    ('transforms', 'message'),
+    [
+        ([CROP, dict(type='RandomApply', transforms=[JITTER], prob=1.5)], 'the probability 1.5 of jitter'),
+        ([dict(CROP, crop_ratio_range=(-0.1, 1.0))], r'crop_ratio_range=\(-0.1, 1.0\)'),
+        ([CROP, dict(BLUR, magnitude_range=(-1.0, 2.0))], r'sigma \(-1.0, 2.0\) of GaussianBlur'),
+    ],
+)
+def test_numbers_that_make_no_sense_are_named(transforms, message):
+    with pytest.raises(UserError, match=f'^transforms: .*{message}.* must '):
         ViewRecipe.of(transforms)
 
 
