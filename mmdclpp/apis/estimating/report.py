@@ -103,7 +103,7 @@ def _on_time(found: Estimate) -> Iterator[str]:
             f'Loading is the limit: computing alone takes {computing} an epoch. Raise train_dataloader.num_workers to '
             'the number of cores a GPU, and keep smaller images on the disk.'
         )
-    yield 'Sending between GPUs, evaluations and checkpoints come on top.'
+    yield 'Sending between GPUs, the jitter and blur of views, evaluations and checkpoints come on top.'
     if found.measured is None:
         yield 'On the machine itself, --measure takes real steps.'
 
