@@ -174,7 +174,7 @@ def measure_machine(pipelines: Dict[str, Pipeline], paths: Sequence[str], args: 
 
 
 def measure_memory(pipelines: Dict[str, Pipeline], paths: Sequence[str], args: argparse.Namespace) -> Dict[str, dict]:
-    """The most memory that a loader's worker has to itself at a time, in bytes: median and quartiles."""
+    """The most memory that a loader's worker has to itself at a time, but for batches, in bytes: median and quartiles."""
     # Its memory grows for some batches.
     paths = [paths[index % len(paths)] for index in range(16 * args.batch_size)]
     schedule = [(name, pipeline) for _ in range(args.rounds) for name, pipeline in pipelines.items()]
@@ -192,13 +192,17 @@ def measure_memory(pipelines: Dict[str, Pipeline], paths: Sequence[str], args: a
 
 @contextmanager
 def _peak_of_private_memory(process: int) -> Iterator[List[int]]:
-    """Watch a process's pages that no other process has, from here, where its own work does not stand in the way."""
+    """Watch a process's pages that no other process has, from here, where its own work does not stand in the way.
+
+    Finished batches do not count: they lie in shared memory until they are fetched, which is a matter of time.
+    """
     rollup, peak, stop = Path(f'/proc/{process}/smaps_rollup'), [0], Event()
 
     def watch() -> None:
         while not stop.wait(_POLL_SECONDS):
-            rows = (line.split() for line in rollup.read_text().splitlines())
-            private = sum(int(row[1]) for row in rows if row[0] in ('Private_Clean:', 'Private_Dirty:'))
+            rows = (line.split() for line in rollup.read_text().splitlines()[1:])
+            kilobytes = {row[0]: int(row[1]) for row in rows}
+            private = kilobytes['Private_Clean:'] + kilobytes['Private_Dirty:'] - kilobytes['Pss_Shmem:']
             peak[0] = max(peak[0], private * 1024)
 
     thread = Thread(target=watch)

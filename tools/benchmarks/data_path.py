@@ -7,7 +7,7 @@ pipeline is of its own classes. Parts:
   photometric  of that, jitter, grey, blur and normalisation of views that lie in memory, milliseconds a view
   decoding     JPEGs that lie in memory, milliseconds an image
   machine      images/s from a data loader with --num-workers
-  memory       the most that a loader's worker has to itself
+  memory       the most that a loader's worker has to itself, finished batches apart
   waiting      share of a training step of --config that waits for its batch, as the runner logs it; on a GPU if there
                is one; not measured unless asked for
 
@@ -189,7 +189,9 @@ def measure(args: argparse.Namespace, folder: Path) -> Dict[str, dict]:
         print_spreads(results['machine'], f'Images/s of {args.num_workers} workers', 1, '.0f')
     if 'memory' in args.part:
         results['memory'] = measure_memory(pipelines, files.paths, args)
-        print_spreads(results['memory'], 'The most that a worker has to itself, MiB', 2**20, '.1f')
+        print_spreads(
+            results['memory'], 'The most that a worker has to itself, finished batches apart, MiB', 2**20, '.1f'
+        )
     return results
 
 

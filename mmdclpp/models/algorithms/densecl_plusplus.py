@@ -34,7 +34,8 @@ class DenseCLPlusPlus(BaseSelfSupervisor):
             which are the neck's. It is not built with a ``loss_gamma`` of 0. Defaults to None,
             ``dict(type='ConvDecoder')``.
         loss_gamma (float): Weight ``γ`` of reconstructing the views, 0 or more. Defaults to 0.
-        data_preprocessor (dict, optional): Defaults to None, mmpretrain's ``SelfSupDataPreprocessor``.
+        data_preprocessor (dict, optional): Its type defaults to ``ViewDataPreprocessor``. Defaults to None, no
+            normalisation.
         init_cfg (dict, optional): Initialisation of the weights. Defaults to None.
     """
 
@@ -62,7 +63,8 @@ class DenseCLPlusPlus(BaseSelfSupervisor):
             neck['dense_projector'] = None
         # Built here, because mmpretrain's registry does not see the parts of its children.
         parts = (backbone, neck, head or dict(type='GlobalInfoNCEHead'))
-        super().__init__(*map(MODELS.build, parts), data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        preprocessor = MODELS.build({'type': 'ViewDataPreprocessor', **(data_preprocessor or {})})
+        super().__init__(*map(MODELS.build, parts), data_preprocessor=preprocessor, init_cfg=init_cfg)
         self.dense_head = MODELS.build(dense_head or dict(type='DenseInfoNCEHead'))
         self.loss_lambda = loss_lambda
         self.loss_gamma = loss_gamma
