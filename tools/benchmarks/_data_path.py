@@ -174,7 +174,7 @@ def measure_machine(pipelines: Dict[str, Pipeline], paths: Sequence[str], args: 
 
 
 def measure_memory(pipelines: Dict[str, Pipeline], paths: Sequence[str], args: argparse.Namespace) -> Dict[str, dict]:
-    """The most memory that a loader's worker has to itself at a time, but for batches, in bytes: median and quartiles."""
+    """The most memory that a loader's worker has to itself at a time, in bytes: median and quartiles."""
     # Its memory grows for some batches.
     paths = [paths[index % len(paths)] for index in range(16 * args.batch_size)]
     schedule = [(name, pipeline) for _ in range(args.rounds) for name, pipeline in pipelines.items()]

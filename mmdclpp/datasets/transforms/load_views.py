@@ -7,6 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mmcv.transforms import BaseTransform
+from torch import Tensor
 
 from mmdclpp.datasets.decode_image import decode_image, image_size
 from mmdclpp.datasets.load_image import BrokenImageError, LoadImage, read_image_file
@@ -94,23 +95,24 @@ class LoadViews(BaseTransform):
                     results = transform(results)
             return results
         random = self.sample_seeds.generator(index)
-        # Before all that is freed again: a view that lay behind it in memory would leave a gap.
-        views = [np.empty((3, *recipe.size), np.uint8) for recipe in self.recipes]
+        # What stays comes before what is freed again: behind an image in memory it would leave a gap.
+        views = [torch.from_numpy(np.empty((3, *recipe.size), np.uint8)) for recipe in self.recipes]
+        flips = [recipe.draw_flip(random) for recipe in self.recipes]
+        photometric = np.array([recipe.draw_photometric(random) for recipe in self.recipes], np.float32)
         data = read_image_file(results, self.backend_args)
         try:
             image, reduction, shape, crops = self._decode(data, random)
         except OSError as error:
             raise BrokenImageError.undecodable(results['img_path'], data, error) from None
-        flips = [recipe.draw_flip(random) for recipe in self.recipes]
         for arguments in zip(views, crops, flips, self.recipes):
             _fill(image, *arguments)
         results.update(
-            img=[torch.from_numpy(view) for view in views],
+            img=views,
             img_shape=tuple(views[0].shape[1:]),
             ori_shape=shape,
             view_boxes=[_shares(crop, reduction, shape) for crop in crops],
             view_flips=flips,
-            view_photometric=np.array([recipe.draw_photometric(random) for recipe in self.recipes], np.float32),
+            view_photometric=photometric,
         )
         return results
 
@@ -151,9 +153,9 @@ def _shares(crop: Box, reduction: int, shape: Sequence[int]) -> Tuple[float, flo
     return left / whole_width, top / whole_height, min(right, 1.0), min(bottom, 1.0)
 
 
-def _fill(image: np.ndarray, view: np.ndarray, crop: Box, flip: bool, recipe: ViewRecipe) -> None:
+def _fill(image: np.ndarray, view: Tensor, crop: Box, flip: bool, recipe: ViewRecipe) -> None:
     top, left, height, width = crop
     # Of shape (1, 3, H, W) on memory of (H, W, 3), as OpenCV has it: PyTorch resizes it as it is.
     pixels = torch.from_numpy(image[top : top + height, left : left + width])[None].permute(0, 3, 1, 2)
     resized = F.interpolate(pixels, recipe.size, mode=recipe.interpolation, antialias=True)[0].permute(1, 2, 0).numpy()
-    cv2.split(cv2.flip(resized, 1) if flip else resized, list(view))  # a third of the time of PyTorch's copy
+    cv2.split(cv2.flip(resized, 1) if flip else resized, list(view.numpy()))  # a third of the time of PyTorch's copy
