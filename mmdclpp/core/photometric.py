@@ -197,23 +197,23 @@ def _blur(images: Tensor, sigma: Value, largest: float) -> None:
     """A Gaussian blur, along rows and then along columns, with edges mirrored as torchvision does.
 
     Each is a product of blocks of the image with a band matrix, which all blocks of an image share: matrix products are
-    what CPUs and GPUs do best. The first gives the image transposed, the second turns it back, and so neither copies.
-    The kernel is as long as the ``largest`` sigma asks for.
+    what CPUs and GPUs do best. The kernel is as long as the ``largest`` sigma asks for.
     """
     height, width = images.shape[2:]
     radius = min(math.ceil(_SIGMAS * largest), height - 1, width - 1)
     band = torch.softmax(_squared_offsets(radius, images.device) * (-0.5 / sigma**2), dim=-1)
-    length = band.shape[-1]
     more = [-height % _BLOCK, -width % _BLOCK]
     padded = F.pad(images, [radius] * 4, mode='reflect')
     padded = F.pad(padded, [0, more[1], 0, more[0]]) if any(more) else padded
-    rows = padded.flatten(1, 2).unfold(2, length, _BLOCK)  # (N, 3 * H, blocks, length)
-    rows = torch.matmul(band, rows.permute(0, 2, 3, 1))  # (N, blocks, block, 3 * H)
-    rows = rows.view(len(images), -1, 3, padded.shape[2])  # (N, W, 3, H)
-    for channel in range(3):
-        columns = rows[:, :, channel].unfold(2, length, _BLOCK)  # (N, W, blocks, length)
-        columns = torch.matmul(band, columns.permute(0, 2, 3, 1))  # (N, blocks, block, W)
-        images[:, channel] = columns.flatten(1, 2)[:, :height, :width]
+    for channel in range(3):  # each stays in a CPU's cache
+        columns = _smooth_rows(padded[:, channel], band)
+        images[:, channel] = _smooth_rows(columns, band)[:, :height, :width]
+
+
+def _smooth_rows(plane: Tensor, band: Tensor) -> Tensor:
+    """The product, for a plane of shape ``(N, H, W)`` of ``(N, W, H)``: transposed, so that nothing is copied."""
+    blocks = plane.unfold(2, band.shape[-1], _BLOCK)  # (N, H, blocks, length)
+    return torch.matmul(band, blocks.permute(0, 2, 3, 1)).flatten(1, 2)
 
 
 @cache
