@@ -11,7 +11,8 @@ model = dict(
     feat_dim=128,
     momentum=0.001,
     loss_lambda=0.5,
-    data_preprocessor=_base_.model.data_preprocessor,
+    # With the scope: the model is mmpretrain's, which looks in its own.
+    data_preprocessor={**_base_.model.data_preprocessor, 'type': 'mmdclpp.ViewDataPreprocessor'},
     backbone=dict(type='ResNet', depth=50, norm_cfg=dict(type='BN'), zero_init_residual=False),
     neck=dict(type='DenseCLNeck', in_channels=2048, hid_channels=2048, out_channels=128, num_grid=None),
     head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.2),

@@ -20,7 +20,7 @@ train_dataloader = dict(
         type='CustomDataset',
         with_label=False,
         data_root={str(tiny_coco / 'images')!r},
-        pipeline=[dict(type='LoadImageFromFile'), *_base_.train_dataloader.dataset.pipeline[1:]],
+        pipeline=_base_.train_dataloader.dataset.pipeline,
     ),
 )
 default_hooks = dict(logger=dict(interval=1))

@@ -126,8 +126,12 @@ def _die_at_the_fourth(folder, out, how):
 
 def test_an_interruption_leaves_nothing(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(packing.ProgressBar, 'advance', None)  # restored after what the function sets
-    with pytest.raises(KeyboardInterrupt):
-        _die_at_the_fourth(folder, tmp_path / 'out' / 'a.lmdb', signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background, shells have it ignored
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            _die_at_the_fourth(folder, tmp_path / 'out' / 'a.lmdb', signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert os.listdir(tmp_path / 'out') == []
 
 
