@@ -24,7 +24,7 @@ Box = Tuple[int, int, int, int]  # top, left, height, width
 
 @TRANSFORMS.register_module()
 class LoadViews(BaseTransform):
-    """Random views of an image file: ``LoadImage`` and ``MultiView`` in one, some four times as fast.
+    """Random views of an image file: ``LoadImage`` and ``MultiView`` in one, in about a quarter of the time.
 
     The recipe is written as for mmpretrain's ``MultiView``. Its crops are drawn before the file is decoded: once, and
     at half, a quarter or an eighth of the resolution where all of them have as many pixels as their views also there.
