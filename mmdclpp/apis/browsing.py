@@ -63,7 +63,9 @@ def browse(
     seed = (cfg.get('randomness') or {}).get('seed') or 0 if seed is None else seed
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdclpp')), random_states_kept():
         dataset = DATASETS.build(cfg.train_dataloader.dataset)
-        preprocessor = MODELS.build({'type': 'mmdclpp.ViewDataPreprocessor', **(cfg.model.get('data_preprocessor') or {})})
+        preprocessor = MODELS.build(
+            {'type': 'mmdclpp.ViewDataPreprocessor', **(cfg.model.get('data_preprocessor') or {})}
+        )
         number = min(number, len(dataset))
         indices = [len(dataset) * index // number for index in range(number)]
         sampler = EpochSampler(dataset, seed=seed)

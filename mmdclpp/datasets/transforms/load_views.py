@@ -42,7 +42,8 @@ class LoadViews(BaseTransform):
     - ``ori_shape``: height and width of the image, ``img_shape``: of the first view
 
     Args:
-        transforms (List[List[dict]]): The transforms of each kind of view; see :meth:`ViewRecipe.of`.
+        transforms (List[List[dict]]): The transforms of each kind of view; those that ``ViewRecipe.of``
+            reads.
         num_views (int | List[int]): How many views of each kind.
         backend (str): ``'batched'``, or ``'mmpretrain'``: LoadImage and mmpretrain's own transforms, one by one on the
             CPU, any of them. Defaults to ``'batched'``.
