@@ -53,8 +53,9 @@ def browse(
     """
     if number < 1 or epochs < 1:
         raise UserError(f'number={number} and epochs={epochs} must be 1 or more')
-    cfg = load_config(config, cfg_options)
-    if data is not None:
+    if data is None:
+        cfg = load_config(config, cfg_options)
+    else:
         cfg = prepare(config, data, options=cfg_options, dry_run=True)
     require_keys(cfg, ['train_dataloader.dataset', 'model'], 'browsed')
     if out is None:
