@@ -1,6 +1,5 @@
 """Random draws that depend on seed, epoch and sample alone."""
 
-import random
 from contextlib import contextmanager
 from typing import Iterator, Optional
 
@@ -48,9 +47,5 @@ class SampleSeeds:
         if self._told[1] < 0 or index is None:
             yield
             return
-        python_seed, numpy_seed, torch_seed = self.generator(index).integers(2**32, size=3).tolist()
-        with random_states_kept():
-            random.seed(python_seed)
-            np.random.seed(numpy_seed)
-            torch.default_generator.manual_seed(torch_seed)
+        with random_states_kept(tuple(self.generator(index).integers(2**32, size=3).tolist())):
             yield

@@ -1,9 +1,7 @@
 """Pictures of a model's reconstructions while it is being trained."""
 
-import random
 from typing import Dict, Optional
 
-import numpy as np
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
@@ -59,9 +57,7 @@ class ReconstructionHook(Hook):
         loader = runner.train_dataloader
         number = min(self.num_images, len(loader.dataset))
         indices = [len(loader.dataset) * index // number for index in range(number)]
-        with random_states_kept():
-            # Of the CPU, where images are augmented.
-            random.seed(0), np.random.seed(0), torch.default_generator.manual_seed(0)
+        with random_states_kept(seeds=(0, 0, 0)):
             batch = loader.collate_fn([loader.dataset[index] for index in indices])
         views = model.data_preprocessor(batch, True)['inputs']
         self._images = torch.stack(views, dim=1).flatten(0, 1)  # the views of an image side by side
