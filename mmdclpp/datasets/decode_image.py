@@ -45,11 +45,40 @@ _MOST_PIXELS_RANKED = 1 << 16
 _JPEG, _PNG = b'\xff\xd8', b'\x89PNG\r\n\x1a\n'
 _JPEG_2000 = (b'\0\0\0\x0cjP  \r\n\x87\n', b'\xff\x4f\xff\x51')
 _END_MARKERS = {_JPEG: b'\xff\xd9', _PNG: b'IEND\xaeB`\x82'}
+_SCAN = b'\xda'  # second byte of the marker before coded data
 # What coded data do not hold: 0xff is followed by zero there, by a restart marker, or by another as filling.
 _JPEG_MARKER = re.compile(rb'\xff([^\x00\xd0-\xd7\xff])')
 
 
-def decode_image(data: bytes, max_pixels: int = MAX_PIXELS, reduction: int = 1) -> np.ndarray:
+class _Header(NamedTuple):
+    """Format, size before it is put upright, and EXIF's orientation."""
+
+    format: str
+    height: int
+    width: int
+    orientation: int
+
+
+class ImageSize(NamedTuple):
+    """What the header of an image file tells.
+
+    Attributes:
+        height (int): Rows of the image as :func:`decode_image` gives it, upright.
+        width (int): Its columns.
+        reductions (Tuple[int, ...]): At which :func:`decode_image` gives pixels that begin at the upper left corner: 1,
+            of JPEGs 2, 4 and 8 too. If EXIF turns a JPEG, only those of them that divide height and width.
+        header (NamedTuple): For :func:`decode_image`.
+    """
+
+    height: int
+    width: int
+    reductions: Tuple[int, ...]
+    header: _Header
+
+
+def decode_image(
+    data: bytes, max_pixels: int = MAX_PIXELS, reduction: int = 1, size: Optional[ImageSize] = None
+) -> np.ndarray:
     """Decode an image file to three channels of 8 bits.
 
     OpenCV decodes, and Pillow what OpenCV cannot (GIF, AVIF, TIFF of 32 bits, ...). EXIF's orientation is obeyed. Grey
@@ -63,6 +92,8 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS, reduction: int = 1) 
             178,956,970, Pillow's own limit, which can only be lowered.
         reduction (int): 1, or for JPEGs 2, 4 or 8: the part of height and width at which to decode, in a fraction of
             the time. Defaults to 1.
+        size (ImageSize, optional): What :func:`image_size` told of the file, whose header is then not read again.
+            Defaults to None.
 
     Returns:
         np.ndarray: uint8 of shape ``(H, W, 3)``, BGR; H and W are the image's divided by ``reduction``, rounded up.
@@ -76,7 +107,7 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS, reduction: int = 1) 
         raise OSError('cut off' if data else 'empty')
     if reduction not in _REDUCED or (reduction > 1 and not data.startswith(_JPEG)):
         raise ValueError(f'reduction={reduction} must be 1, or for JPEGs 2, 4 or 8')
-    header = _read_header(data, max_pixels)
+    header = size.header if size else _read_header(data, max_pixels)
     if data.startswith(_JPEG_2000):
         _decode_with_pillow(data, reduction)  # refuses damaged ones; on some of them OpenCV 4.10 crashes
     try:
@@ -84,21 +115,6 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS, reduction: int = 1) 
     except OSError:
         image = _decode_with_pillow(data, reduction)
     return image if image.dtype == np.uint8 else to_8_bits(image)
-
-
-class ImageSize(NamedTuple):
-    """What the header of an image file tells.
-
-    Attributes:
-        height (int): Rows of the image as :func:`decode_image` gives it, upright.
-        width (int): Its columns.
-        reductions (Tuple[int, ...]): At which :func:`decode_image` gives pixels that begin at the upper left corner: 1,
-            of JPEGs 2, 4 and 8 too. If EXIF turns a JPEG, only those of them that divide height and width.
-    """
-
-    height: int
-    width: int
-    reductions: Tuple[int, ...]
 
 
 def image_size(data: bytes, max_pixels: int = MAX_PIXELS) -> Optional[ImageSize]:
@@ -118,18 +134,10 @@ def image_size(data: bytes, max_pixels: int = MAX_PIXELS) -> Optional[ImageSize]
     if header.orientation in _TURNED:
         height, width = width, height
     if not data.startswith(_JPEG):
-        return ImageSize(height, width, (1,))
+        return ImageSize(height, width, (1,), header)
     upright = header.orientation not in _UPRIGHT
-    return ImageSize(height, width, tuple(by for by in _REDUCED if upright or height % by == width % by == 0))
-
-
-class _Header(NamedTuple):
-    """Format, size before it is put upright, and EXIF's orientation."""
-
-    format: str
-    height: int
-    width: int
-    orientation: int
+    reductions = tuple(by for by in _REDUCED if upright or height % by == width % by == 0)
+    return ImageSize(height, width, reductions, header)
 
 
 def _read_header(data: bytes, max_pixels: int) -> Optional[_Header]:
@@ -241,6 +249,8 @@ def _jpeg_is_cut_off(data: bytes) -> bool:
     while marker := _JPEG_MARKER.search(data, place):
         place = marker.end()
         if marker.group() == _END_MARKERS[_JPEG]:
+            return False
+        if marker[1] == _SCAN and data.endswith(_END_MARKERS[_JPEG]):  # most files: nothing has to be searched
             return False
         if marker[1] not in b'\x01\xd8':  # the others without a length
             place += int.from_bytes(data[place : place + 2], 'big')

@@ -189,8 +189,8 @@ def test_an_orientation_that_xmp_alone_has_is_not_obeyed(kind):
 
 
 def test_size_and_kind_are_those_of_the_content_whatever_the_end():
-    assert image_size(WITH_AN_END['jpeg'][:700]) == (48, 64, (1, 2, 4, 8))
-    assert image_size(WITH_AN_END['png'][:700]) == (48, 64, (1,))
+    assert image_size(WITH_AN_END['jpeg'][:700])[:3] == (48, 64, (1, 2, 4, 8))
+    assert image_size(WITH_AN_END['png'][:700])[:3] == (48, 64, (1,))
     assert image_size(b'') is image_size(b'<!DOCTYPE html>') is image_size(WITH_AN_END['jpeg'][:30]) is None
 
 

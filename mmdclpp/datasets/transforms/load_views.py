@@ -121,7 +121,7 @@ class LoadViews(BaseTransform):
         """The image, at what reduction, the shape of the whole, and crops in pixels of the reduced image."""
         size = image_size(data)
         if size is None or size.reductions == (1,):
-            image = decode_image(data)
+            image = decode_image(data, size=size)
             shape = image.shape[:2]
             return image, 1, shape, [recipe.draw_crop(random, *shape) for recipe in self.recipes]
         shape = (size.height, size.width)
@@ -131,7 +131,7 @@ class LoadViews(BaseTransform):
             for (_, _, height, width), recipe in zip(crops, self.recipes)
         )
         reduction = max(factor for factor in size.reductions if factor <= max(spare, 1))
-        image = decode_image(data, reduction=reduction)
+        image = decode_image(data, reduction=reduction, size=size)
         return image, reduction, shape, [_reduced(crop, reduction, image.shape) for crop in crops]
 
     def __repr__(self) -> str:

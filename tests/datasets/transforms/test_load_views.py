@@ -71,9 +71,9 @@ def reductions(monkeypatch):
     """At what reductions files were decoded."""
     used = []
 
-    def decode(data, reduction=1):
+    def decode(data, reduction=1, size=None):
         used.append(reduction)
-        return decode_image.decode_image(data, reduction=reduction)
+        return decode_image.decode_image(data, reduction=reduction, size=size)
 
     monkeypatch.setattr(load_views, 'decode_image', decode)
     return used
