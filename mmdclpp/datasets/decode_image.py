@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+# Pillow's readers, here, so that data workers share their memory: else each loads them with its first image.
+Image.preinit()
 # What OpenCV has to say of a broken or unusual file says the caller, once, with the file's name.
 cv2.setLogLevel(0)
 # So for Pillow, which warns of EXIF that it cannot read, and from half of the size on that is refused.
