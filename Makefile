@@ -12,7 +12,7 @@ PYTHON ?= $(shell test -f '$(STAMP)' && '$(BIN)/python' -c '' 2>/dev/null && ech
 INPUTS := requirements.txt requirements/install.sh setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo study test lint docs wheel check-env ops clean
+.PHONY: help setup setup-dev demo study test soak lint docs wheel check-env ops clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
@@ -52,6 +52,9 @@ study: setup ## run one of the poster's studies: NAME=methods BUDGET=tiny
 # A process a core, each with one thread; tests of a file share what they made, and so a process.
 test: setup-dev ## run the tests, on all cores; ARGS goes to pytest
 	@OMP_NUM_THREADS=1 '$(BIN)/python' -m pytest -n auto --dist loadfile $(ARGS)
+
+soak: setup-dev ## try to break it: kills, full disks, stopped processes, long runs; an hour on two cores
+	@OMP_NUM_THREADS=1 '$(BIN)/python' -m pytest -m soak -n auto --dist loadfile $(ARGS)
 
 lint: setup-dev ## check style and formatting
 	@'$(BIN)/python' -m ruff check . && '$(BIN)/python' -m ruff format --check .

@@ -1,4 +1,4 @@
-"""The one error a user can mend: bad configs, missing data, broken files."""
+"""The one error a user can mend (bad configs, missing data, broken files), and the one end that is none."""
 
 
 class UserError(ValueError):
@@ -8,3 +8,7 @@ class UserError(ValueError):
     what to do. The command-line tools print just this line and exit with
     status 2; in Python it is an ordinary :class:`ValueError`.
     """
+
+
+class Preempted(Exception):
+    """A run that ended on request, with its checkpoint saved: to be resumed. The message is one line."""

@@ -3,7 +3,8 @@
 A config with ``default_scope = 'mmdclpp'`` therefore names our parts and
 mmpretrain's alike without a prefix. mmengine imports this module when it
 first meets the scope, so torchvision is healed here, before anything that
-needs it, and mmpretrain before its models are imported.
+needs it, and mmpretrain before its models are imported; and from here on mmengine
+loads no checkpoint that would run code, unless it is trusted.
 """
 
 from mmdclpp.utils.mmpretrain_heal import heal_mmpretrain
@@ -14,6 +15,10 @@ heal_mmpretrain()
 
 from mmengine.registry import Registry  # noqa: E402
 from mmpretrain import registry as parent  # noqa: E402
+
+from mmdclpp.utils.checkpoint_files import guard_mmengine  # noqa: E402
+
+guard_mmengine()
 
 
 def _child(name: str, node: Registry, location: str) -> Registry:

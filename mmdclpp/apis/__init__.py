@@ -19,6 +19,7 @@ __all__ = [
     'study',
     'test',
     'train',
+    'trusting',
     'visualize',
 ]
 _MODULES = {
@@ -38,6 +39,7 @@ _MODULES = {
     'load_backbone': '.embedding',
     'match': '.embedding',
     'study': '.studies.study',
+    'trusting': '..utils.checkpoint_files',
     'visualize': '.visualizing.visualize',
 }
 

@@ -1,6 +1,6 @@
 """How a command-line tool is launched, and how it ends.
 
-A user's mistake, or Ctrl-C, is one line on stderr, and exit status 2, or 130.
+A user's mistake is one line on stderr and exit status 2, Ctrl-C status 130, a request to leave (with all saved) 75.
 """
 
 import argparse
@@ -11,10 +11,14 @@ import traceback
 import warnings
 from typing import Callable, Optional
 
-from mmdclpp.errors import UserError
+from mmdclpp.errors import Preempted, UserError
 
 USER_ERROR_STATUS = 2
 INTERRUPTED_STATUS = 130  # as shells have it
+PREEMPTED_STATUS = 75  # EX_TEMPFAIL of sysexits.h: the same again will succeed
+# In the environment, a file for the messages of processes that leave with this status, of which a launcher may see
+# another, such as that of a process that the launcher itself ended.
+PREEMPTED_NOTE = 'MMDCLPP_PREEMPTED_NOTE'
 # Warnings of other packages, on every run, about nothing that a user could do or would miss.
 _NOISE = (
     'Fail to import ``MultiScaleDeformableAttention``',  # an operator of mmdet's; tools/check_env.py tells of them
@@ -43,6 +47,25 @@ def add_launcher(parser: argparse.ArgumentParser) -> None:
     )
 
 
+class _Trust(argparse.Action):
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Trust from here on, in this process and those that it starts; leave no trace of the argument."""
+        from mmdclpp.utils.checkpoint_files import trust  # which imports torch
+
+        trust()
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add ``--trust``, for a tool that loads checkpoints; see :func:`~mmdclpp.utils.checkpoint_files.trusting`."""
+    parser.add_argument(
+        '--trust',
+        action=_Trust,
+        nargs=0,
+        default=argparse.SUPPRESS,
+        help='load checkpoints that run code when they are loaded, because you trust who made them',
+    )
+
+
 def run_tool(main: Callable[[], Optional[int]]) -> None:
     """Run ``main`` and exit with its status.
 
@@ -56,6 +79,12 @@ def run_tool(main: Callable[[], Optional[int]]) -> None:
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         sys.exit(INTERRUPTED_STATUS)
+    except Preempted as error:
+        if PREEMPTED_NOTE in os.environ:
+            with open(os.environ[PREEMPTED_NOTE], 'a') as note:
+                note.write(f'{error}\n')
+        _tell_once(str(error))
+        sys.exit(PREEMPTED_STATUS)
     except Exception as error:
         message = user_message(error)
         if message is None:
@@ -127,18 +156,21 @@ def _raised_by_build(error: Exception) -> bool:
     return bool(frames) and frames[-1].filename.replace(os.sep, '/').endswith('mmengine/registry/build_functions.py')
 
 
+# What Python, PyTorch and mmengine raise of a value that is none of those expected.
+_OF_VALUES = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 # What mmengine's runner builds from a part of the config by other means than a registry.
 _BUILDERS = {
     'build_dataloader': 'train_dataloader, val_dataloader or test_dataloader',
     'build_optim_wrapper': 'optim_wrapper',
     'build_param_scheduler': 'param_scheduler',
+    'build_train_loop': 'train_cfg',
     'set_randomness': 'randomness',
 }
 
 
 def _part_of_config(error: Exception) -> Optional[str]:
     """The part of the config that a runner failed to build, None if it was not building any."""
-    if not isinstance(error, (KeyError, TypeError, ValueError)):
+    if not isinstance(error, _OF_VALUES):
         return None
     names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
     return next((part for builder, part in _BUILDERS.items() if builder in names or f'{builder}()' in str(error)), None)

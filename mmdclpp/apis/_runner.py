@@ -6,9 +6,10 @@ import inspect
 import itertools
 import os
 import sys
-import zipfile
+import traceback
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterable, Optional, Union
+from typing import Any, Dict, Iterable, Iterator, Optional, Union
 
 import torch
 from mmengine.config import Config
@@ -19,10 +20,11 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 import mmdclpp.registry  # noqa: F401  heals torchvision; makes the scope known to configs of another scope
+from mmdclpp.apis._cli import user_message
 from mmdclpp.apis._tuned_runner import Tuned
 from mmdclpp.errors import UserError
+from mmdclpp.utils.checkpoint_files import damage
 from mmdclpp.utils.paths import config_path
-from mmdclpp.utils.safetensors_file import is_safetensors, is_whole_safetensors
 
 _RUN_NUMBERS = itertools.count()
 ConfigLike = Union[str, Path, Config]
@@ -36,6 +38,12 @@ _RUNNER_KEYS = (
     'sync_bn',
     'tta_model',
     'tta_pipeline',
+)
+
+# What must be a dict, if it is there.
+_DICTS = (
+    *('model', 'train_dataloader', 'val_dataloader', 'test_dataloader', 'optim_wrapper'),
+    *('train_cfg', 'val_cfg', 'test_cfg', 'default_hooks', 'env_cfg', 'randomness', 'auto_scale_lr', 'log_processor'),
 )
 
 
@@ -79,7 +87,29 @@ def load_config(config: ConfigLike, cfg_options: Optional[Dict[str, Any]] = None
             cfg.merge_from_dict({key: value})
         except (AttributeError, KeyError, TypeError) as error:
             raise UserError(f'cfg_options: {key}={value!r} does not fit the structure of the config') from error
+    for key in _DICTS:
+        if not isinstance(cfg.get(key), (dict, type(None))):
+            raise UserError(f'config: {key}={str(cfg[key])[:60]!r} is no dict: correct it')
     return cfg
+
+
+@contextmanager
+def building(cfg: Config) -> Iterator[None]:
+    """Turn what is raised while parts of a config are built into a UserError that names the place.
+
+    Which value a class cannot do with, it shows by whatever it raises.
+    """
+    try:
+        yield
+    except Exception as error:
+        if user_message(error) is not None:
+            raise
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        reason = str(error).strip().partition('\n')[0]
+        raise UserError(
+            f'config {cfg.filename or ""} cannot be built: {type(error).__name__}: {reason[:200]} (raised by '
+            f'{place.name}, {"/".join(Path(place.filename).parts[-3:])}:{place.lineno}): correct its values'
+        ) from error
 
 
 def shipped_config(name: str) -> Config:
@@ -133,12 +163,13 @@ def set_dataloaders(cfg: Config, pin_memory: bool = True, persistent_workers: bo
         loader = cfg.get(name)
         if loader is None:
             continue
+        workers = loader.get('num_workers', 0)
+        if not isinstance(workers, int):
+            raise UserError(f'{name}.num_workers={workers!r} is no number of data workers: give a whole one from 0')
         if cfg.get('default_scope') in ('mmdclpp', 'mmpretrain'):  # mmseg's models take lists of images instead
             loader.setdefault('collate_fn', dict(type='default_collate'))
         loader.pin_memory = pin_memory and torch.cuda.is_available() and loader.get('pin_memory', True)
-        loader.persistent_workers = (
-            persistent_workers and loader.get('num_workers', 0) > 0 and loader.get('persistent_workers', True)
-        )
+        loader.persistent_workers = persistent_workers and workers > 0 and loader.get('persistent_workers', True)
 
 
 def require_checkpoint(checkpoint: str, argument: str) -> str:
@@ -147,19 +178,10 @@ def require_checkpoint(checkpoint: str, argument: str) -> str:
         return str(checkpoint)
     if not Path(checkpoint).is_file():
         raise UserError(f'{argument}: checkpoint {checkpoint} does not exist: check the path')
-    if not is_whole(checkpoint):
-        raise UserError(f'{argument}: {checkpoint} is cut off or no checkpoint: give another one')
+    fault = damage(checkpoint)
+    if fault is not None:
+        raise UserError(f'{argument}: {checkpoint} {fault}: give another one')
     return str(checkpoint)
-
-
-def is_whole(checkpoint: str) -> bool:
-    """Whether a file is a checkpoint that was written to its end."""
-    if is_safetensors(checkpoint):
-        return is_whole_safetensors(checkpoint)
-    with open(checkpoint, 'rb') as file:
-        start = file.read(2)
-    # torch.save writes a zip archive, whose index stands last; before torch 1.6 it wrote a bare pickle.
-    return zipfile.is_zipfile(checkpoint) or start == b'\x80\x02'
 
 
 class WithoutAccelerator:
@@ -254,4 +276,5 @@ def build_runner(cfg: Config, launcher: str = 'none') -> Runner:
     if runner_class is None:
         raise UserError(f'runner_type={name!r} names no runner: correct it or list its module in custom_imports')
     mixins = (WithoutAccelerator, Tuned) if cpu else (Tuned,)
-    return type(runner_class.__name__, (*mixins, runner_class), {}).from_cfg(cfg)
+    with building(cfg):
+        return type(runner_class.__name__, (*mixins, runner_class), {}).from_cfg(cfg)

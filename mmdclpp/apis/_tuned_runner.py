@@ -1,14 +1,16 @@
 """What training here does otherwise than mmengine's runner."""
 
-from typing import Dict, Optional
+from typing import Any, Dict, Optional, Union
 
 import numpy as np
 import torch
-from mmengine.hooks import EMAHook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapper
+from mmengine.optim import BaseOptimWrapper, OptimWrapper
+from mmengine.runner import BaseLoop
 from torch import nn
 
+from mmdclpp import engine
 from mmdclpp.errors import UserError
 from mmdclpp.models.data_preprocessors import ViewDataPreprocessor
 
@@ -16,8 +18,31 @@ from mmdclpp.models.data_preprocessors import ViewDataPreprocessor
 COMPILED_PARTS = ('backbone', 'neck', 'decoder')
 
 
+# mmengine's parts, in whose place ours of the same name come also in configs of another scope.
+_OURS = {
+    part.__name__: part
+    for part in (engine.AmpOptimWrapper, engine.CheckpointHook, engine.EpochBasedTrainLoop, engine.OptimWrapper)
+}
+
+
 class Tuned:
     """Mixed into a runner class: ``compile`` and ``auto_scale_lr`` of a config do what one expects of them."""
+
+    def register_hook(self, hook: Union[Hook, Dict], *args, **kwargs) -> None:
+        """Register our CheckpointHook where mmengine's is asked for."""
+        super().register_hook(_ours(hook), *args, **kwargs)
+
+    def build_train_loop(self, loop: Union[BaseLoop, Dict]) -> BaseLoop:
+        """Build our EpochBasedTrainLoop where mmengine's is asked for."""
+        if isinstance(loop, dict) and 'type' not in loop and loop.get('by_epoch'):
+            loop = {**{key: value for key, value in loop.items() if key != 'by_epoch'}, 'type': 'EpochBasedTrainLoop'}
+        return super().build_train_loop(_ours(loop))
+
+    def build_optim_wrapper(self, optim_wrapper: Union[OptimWrapper, Dict]) -> BaseOptimWrapper:
+        """Build our OptimWrapper or AmpOptimWrapper where mmengine's is asked for."""
+        if isinstance(optim_wrapper, dict) and 'optimizer' in optim_wrapper:
+            optim_wrapper = _ours({'type': 'OptimWrapper', **optim_wrapper})
+        return super().build_optim_wrapper(optim_wrapper)
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: Optional[Dict] = None) -> None:
         """Scale by the images of an update, where mmengine counts those of an iteration.
@@ -66,6 +91,12 @@ class Tuned:
         if self._resume and 'ema_state_dict' in checkpoint and not any(isinstance(h, EMAHook) for h in self.hooks):
             raise UserError('resume: the checkpoint holds averaged weights: resume with ema, as the run was started')
         return checkpoint
+
+
+def _ours(part: Any) -> Any:
+    if isinstance(part, dict) and part.get('type') in _OURS:
+        return {**part, 'type': _OURS[part['type']]}  # not its name, which other libraries' scopes do not find
+    return part
 
 
 def compile_forward(module: nn.Module, **options) -> None:

@@ -12,7 +12,6 @@ from mmdclpp.apis._runner import (
     ConfigLike,
     build_runner,
     check_amp,
-    is_whole,
     load_config,
     require_checkpoint,
     require_keys,
@@ -31,11 +30,15 @@ from mmdclpp.apis._train_options import (
 from mmdclpp.apis.own_images.prepare import prepare
 from mmdclpp.datasets import LoadViews
 from mmdclpp.datasets.pipelines import pipelines
+from mmdclpp.engine.preemption_hook import PreemptionHook
 from mmdclpp.engine.progress_hook import ProgressHook
+from mmdclpp.engine.rank_watch_hook import RankWatchHook
 from mmdclpp.engine.unwrapped import unwrapped
 from mmdclpp.errors import UserError
 from mmdclpp.models.data_preprocessors import require_finishing
+from mmdclpp.utils.checkpoint_files import damage
 from mmdclpp.utils.files import PathLike
+from mmdclpp.utils.restarts import restarted
 
 
 def train(
@@ -71,7 +74,8 @@ def train(
         work_dir (str, optional): Where checkpoints and logs go. Defaults to None, the config's ``work_dir``
             or else ``work_dirs/<folder>/<name>`` of the config.
         resume (bool or str): True continues from the last checkpoint in ``work_dir``, or starts anew if there
-            is none; a path continues from that checkpoint. Defaults to False.
+            is none; a path continues from that checkpoint. A job that torchrun or Slurm has started anew always
+            continues from the last checkpoint that it saved. Defaults to False.
         amp (bool or str): Whether to train in mixed precision: True, or its type, ``'fp16'`` or ``'bf16'``. Defaults
             to False.
         validate (bool): Whether to evaluate during training. Defaults to True.
@@ -106,6 +110,7 @@ def train(
 
     Raises:
         UserError: If the config, an option or a checkpoint cannot be used.
+        Preempted: On SIGTERM or SIGUSR1, with a checkpoint saved.
     """
 
     def set_flags(cfg: Config) -> None:
@@ -138,6 +143,7 @@ def train(
     base = load_config(config)
     cfg = load_config(base, cfg_options)
     set_flags(cfg)
+    resume = restarted(cfg.work_dir) or resume
     if data is not None or init is not None or dry_run:
         # A mistake was told by now, before thousands of images are looked at.
         options = dict(cfg_options or {})
@@ -169,10 +175,14 @@ def train(
     bar = ProgressHook(lines=False)
     if progress_bar and not any(isinstance(hook, ProgressHook) for hook in runner.hooks):
         runner.register_hook(bar)
+    preemption = PreemptionHook()
+    runner.register_hook(preemption)
     try:
-        runner.train()
+        with RankWatchHook.of(runner):
+            runner.train()
     finally:
         bar.close()
+        preemption.close()
     return runner
 
 
@@ -206,18 +216,22 @@ def _set_resume(cfg: Config, resume: Union[bool, str]) -> bool:
 
 
 def _last_whole_checkpoint(work_dir: str) -> Optional[str]:
-    """The last checkpoint, or if it was cut off the newest of those before it that are whole."""
+    """The last checkpoint, or if it is damaged the newest of those before it that are whole."""
     last = last_checkpoint(work_dir)
-    if last is None or is_whole(last):
+    fault = last and damage(last)
+    if not fault:
         return last
-    others = sorted(Path(last).parent.glob(f'{Path(last).stem.rpartition("_")[0]}_*.pth'), key=os.path.getmtime)
-    whole = [str(path) for path in others if path != Path(last) and is_whole(path)]
-    if not whole:
-        raise UserError(
-            f'resume: {last} is cut off, and there is no other checkpoint: delete it and last_checkpoint to start anew'
-        )
-    warnings.warn(f'resume: {last} is cut off: training goes on from {whole[-1]}', stacklevel=2)
-    return whole[-1]
+    folder, written = Path(last).parent, os.path.getmtime(last)
+    # Later ones are of another run that was started in the same folder.
+    others = [path for pattern in ('epoch_*.pth', 'iter_*.pth') for path in folder.glob(pattern)]
+    before = [path for path in others if path != Path(last) and os.path.getmtime(path) <= written]
+    for other in sorted(before, key=os.path.getmtime, reverse=True):
+        if damage(other) is None:
+            warnings.warn(f'resume: {last} {fault}: training goes on from {other}', stacklevel=2)
+            return str(other)
+    raise UserError(
+        f'resume: {last} {fault}, and there is no other checkpoint: delete it and last_checkpoint to start anew'
+    )
 
 
 def last_checkpoint(work_dir: str) -> Optional[str]:

@@ -1,6 +1,7 @@
 """A sampler that tells the transforms which epoch it is."""
 
 from collections import Counter
+from itertools import islice
 from typing import Iterator, List, Tuple
 
 from mmengine.dataset import DefaultSampler
@@ -24,6 +25,7 @@ class EpochSampler(DefaultSampler):
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
+        self._skipped = 0
         for seeds, _ in _sample_seeds(self.dataset):
             seeds.share()
 
@@ -32,7 +34,12 @@ class EpochSampler(DefaultSampler):
         # A data loader asks for them when its workers are through with the epoch before.
         for seeds, first in _sample_seeds(self.dataset):
             seeds.tell(self.seed, self.epoch, first)
-        return super().__iter__()
+        skipped, self._skipped = self._skipped, 0
+        return islice(super().__iter__(), skipped, None)
+
+    def skip(self, num_samples: int) -> None:
+        """Let the next iteration, and that alone, begin after so many of this process's samples."""
+        self._skipped = num_samples
 
 
 def _sample_seeds(dataset: Dataset) -> List[Tuple[SampleSeeds, int]]:

@@ -1,6 +1,7 @@
 """Training, and how the arguments change a config."""
 
 import json
+import os
 import re
 
 import pytest
@@ -61,15 +62,19 @@ def test_resume_of_a_missing_checkpoint_is_refused(finished):
 def test_resume_of_a_checkpoint_that_was_cut_off_goes_on_from_the_one_before(finished):
     checkpoint, content = finished / 'epoch_2.pth', (finished / 'epoch_2.pth').read_bytes()
     checkpoint.write_bytes(content[:-20])
-    with pytest.raises(UserError, match='epoch_2.pth is cut off, and there is no other checkpoint: delete it'):
+    with pytest.raises(UserError, match='epoch_2.pth is cut off or no checkpoint, and there is no other checkpoint'):
         _set_resume(config(finished), True)
 
-    (finished / 'epoch_1.pth').write_bytes(content)
-    (finished / 'epoch_0.pth').write_bytes(content[:-20])
+    written = os.path.getmtime(checkpoint)
+    for age, (name, data) in enumerate({'epoch_1': content[:-20], 'iter_5': content, 'epoch_0': content}.items()):
+        (finished / f'{name}.pth').write_bytes(data)
+        os.utime(finished / f'{name}.pth', (written - age, written - age))
+    (finished / 'epoch_9.pth').write_bytes(content)  # of another run, later
+    os.utime(finished / 'epoch_9.pth', (written + 9, written + 9))
     cfg = config(finished)
-    with pytest.warns(UserWarning, match='epoch_2.pth is cut off: training goes on from .*epoch_1.pth'):
+    with pytest.warns(UserWarning, match='epoch_2.pth is cut off .*: training goes on from .*iter_5.pth'):
         assert _set_resume(cfg, True) is True
-    assert cfg.load_from == str(finished / 'epoch_1.pth')
+    assert cfg.load_from == str(finished / 'iter_5.pth')
     with pytest.raises(UserError, match='epoch_2.pth is cut off'):
         _set_resume(config(finished), str(checkpoint))  # which was named
 

@@ -1,11 +1,12 @@
 import errno
 import os
-from pathlib import Path
+import shutil
+from types import SimpleNamespace
 
 import pytest
 
 from mmdclpp.errors import UserError
-from mmdclpp.utils.files import printable, write_whole
+from mmdclpp.utils.files import DiskFullError, printable, write_whole
 
 
 @pytest.mark.parametrize('content, written', [('99 % ± 1\n', '99 % ± 1\n'.encode()), (b'\x00\r\n', b'\x00\r\n')])
@@ -29,17 +30,18 @@ def test_an_interrupted_write_leaves_the_earlier_file_whole(tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk_leaves_the_earlier_file_whole_and_is_told(tmp_path, monkeypatch):
+@pytest.mark.parametrize(('free', 'told'), [(1_500_000, '0.5 MB more of free space'), (9_000_000, 'more free space')])
+def test_a_full_disk_leaves_the_earlier_file_whole_and_what_is_missing_is_told(tmp_path, monkeypatch, free, told):
     path = write_whole(tmp_path / 'file', 'earlier')
 
-    def write_half(self: Path, content: bytes) -> None:
-        with self.open('wb') as file:
-            file.write(content[: len(content) // 2])
+    def fail(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, 'write_bytes', write_half)
-    with pytest.raises(UserError, match=r'file cannot be written \(No space left on device\): choose another place'):
-        write_whole(path, 'later')
+    monkeypatch.setattr(os, 'fsync', fail)
+    monkeypatch.setattr(shutil, 'disk_usage', lambda folder: SimpleNamespace(free=free))
+    message = rf'file cannot be written \(No space left on device\): it takes 2.0 MB and needs {told}: delete files'
+    with pytest.raises(DiskFullError, match=message):
+        write_whole(path, bytes(2_000_000))
     assert path.read_text() == 'earlier'
     assert list(tmp_path.iterdir()) == [path]
 

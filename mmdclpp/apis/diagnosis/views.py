@@ -13,7 +13,7 @@ from mmengine.runner import set_random_seed
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from mmdclpp.apis.sources.from_config import config_of
+from mmdclpp.apis.sources.checkpoint_config import config_of, require_registered
 from mmdclpp.apis.sources.model_source import ModelSource, read_checkpoint
 from mmdclpp.errors import UserError
 from mmdclpp.evaluation.geometric_matches import ViewGeometry
@@ -89,6 +89,7 @@ def _dataset(cfg: Config, images: PathLike, checkpoint: str) -> Dataset:
     if not place.exists():
         raise UserError(f'images: {images} does not exist: give a folder, or a text file with one path a line')
     where = dict(data_root=str(place)) if place.is_dir() else dict(data_root=str(place.parent), ann_file=place.name)
+    require_registered(pipeline, checkpoint)
     transforms = [_recording(transform) for transform in pipeline if not transform['type'].endswith('PackInputs')]
     return DATASETS.build(dict(type='UnlabelledImages', pipeline=[*transforms, _PACK], **where))
 
@@ -117,6 +118,7 @@ def _neck(cfg: Config, state_dict: Dict[str, Tensor], checkpoint: str) -> Option
     neck = cfg.model.get('neck') or {}
     if neck.get('type', '').removeprefix('mmdclpp.') != 'DenseCLPlusPlusNeck':
         return None
+    require_registered(neck, checkpoint)
     trained = {name for name in _PROJECTORS if any(key.startswith(f'neck.{name}.') for key in state_dict)}
     neck = MODELS.build({**neck, **{name: None for name in _PROJECTORS if name not in trained}})
     if trained:

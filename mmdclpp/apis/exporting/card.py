@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
-from mmengine.config import Config
-
 from mmdclpp.apis.exporting.model import ExportedModel, Size
 from mmdclpp.apis.exporting.target import Target
+from mmdclpp.apis.sources.checkpoint_config import config_of
 from mmdclpp.errors import UserError
 from mmdclpp.version import __version__
 
@@ -114,7 +113,7 @@ def _facts(model: ExportedModel) -> List[List[str]]:
 
 
 def _data(model: ExportedModel) -> str:
-    loader = Config.fromstring(model.meta['cfg'], '.py').get('train_dataloader') or {}
+    loader = config_of(model.source.name, model.meta).get('train_dataloader') or {}
     found = list(_datasets(loader.get('dataset')))
     return '\n'.join(f'- {entry}' for entry in found) if found else 'Not stated by the config.'
 

@@ -13,6 +13,7 @@ from mmdclpp.apis.exporting.card import model_card, read_metrics
 from mmdclpp.apis.exporting.check import check_outputs
 from mmdclpp.apis.exporting.model import build_model, described_config
 from mmdclpp.apis.exporting.target import Target
+from mmdclpp.apis.sources.checkpoint_config import config_of
 from mmdclpp.apis.sources.read_sources import read_sources
 from mmdclpp.errors import UserError
 from mmdclpp.utils.files import PathLike, write_whole
@@ -92,9 +93,9 @@ def export(
         raise UserError(f'fixed_size is for {" and ".join(_GRAPHS)}: leave it out')
     model = dataclasses.replace(build_model(source, cfg, img_size), fixed_size=fixed_size)
     if aggregate is not None:
-        model.meta['cfg'] += (
-            f"model['neck'] = dict(model.get('neck') or {{}}, aggregate={aggregate!r})  # when exported\n"
-        )
+        neck = config_of(source.name, model.meta).model.get('neck')
+        place, value = ("['aggregate']", repr(aggregate)) if neck else ('', f'dict(aggregate={aggregate!r})')
+        model.meta['cfg'] += f"model['neck']{place} = {value}  # when exported\n"
     found = read_metrics(str(metrics), model) if metrics is not None else None
 
     temporary = _beside(out, 'tmp')

@@ -21,26 +21,6 @@ _OF_A_RUN = ('randomness', 'work_dir', 'load_from', 'resume', 'launcher', 'exper
 _VIT_NAMES = {'tiny': 'Ti', 'small': 'S', 'base': 'B', 'large': 'L', 'huge': 'H'}
 
 
-def config_of(file: str, meta: Dict[str, Any]) -> Config:
-    """The config that a checkpoint's ``meta`` holds; a UserError says what to do where there is none."""
-    text = meta.get('cfg')
-    if not isinstance(text, str) or not text.strip():
-        raise UserError(
-            f'checkpoint {file} does not hold the config of its model: name it with --config FILE, or the '
-            'architecture with --backbone timm:NAME or mmpretrain:NAME'
-        )
-    try:
-        try:
-            return Config.fromstring(text, '.py')
-        except ImportError:  # of its custom_imports, which a backbone that is ours or mmpretrain's can do without
-            return Config.fromstring(f'{text}\ncustom_imports = None\n', '.py')
-    except Exception as error:  # a config is a program: whatever it raises
-        raise UserError(
-            f'checkpoint {file}: its own config cannot be read ({type(error).__name__}: {error}): name one with '
-            '--config FILE'
-        ) from error
-
-
 def source_from_config(cfg: Config, file: Optional[str], meta: Dict[str, Any], where: Optional[str]) -> ModelSource:
     """The model that a config describes, with the weights of ``file``; ``where`` names the config in messages."""
     model = cfg.get('model') or {}

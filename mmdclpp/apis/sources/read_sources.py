@@ -10,7 +10,8 @@ import torch
 from mmpretrain.apis.model import ModelHub
 
 from mmdclpp.apis._runner import load_config, require_checkpoint
-from mmdclpp.apis.sources.from_config import config_of, source_from_config, with_any_size
+from mmdclpp.apis.sources.checkpoint_config import config_of, require_registered
+from mmdclpp.apis.sources.from_config import source_from_config, with_any_size
 from mmdclpp.apis.sources.model_source import ModelSource, config_hash, read_checkpoint, without_weights
 from mmdclpp.errors import UserError
 from mmdclpp.models.backbones.features import check_aggregate
@@ -79,6 +80,8 @@ def _describe(models, backbone, config) -> List[ModelSource]:
         meta = {} if file is None else read_checkpoint(file).get('meta')
         meta = meta if isinstance(meta, dict) else {}
         cfg = config_of(file, meta) if config is None else load_config(config)
+        if config is None:
+            require_registered((cfg.get('model') or {}).get('backbone'), file)
         return source_from_config(cfg, file, meta, config or file)
 
     sources = {file: of_file(file) for file in files}

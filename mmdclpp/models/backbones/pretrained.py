@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmdclpp.errors import UserError
 from mmdclpp.registry import WEIGHT_INITIALIZERS
-from mmdclpp.utils.safetensors_file import is_safetensors, read_safetensors
+from mmdclpp.utils.checkpoint_files import read_checkpoint_file
 
 
 @WEIGHT_INITIALIZERS.register_module()
@@ -142,10 +142,20 @@ def load_part(
 
 
 def read_file(checkpoint: str, map_location: str = 'cpu') -> Any:
-    """What a checkpoint holds, in whichever form it was written; raises what the form's reader raises."""
-    if is_safetensors(checkpoint):
-        return read_safetensors(checkpoint, map_location)
-    return CheckpointLoader.load_checkpoint(checkpoint, map_location=map_location, logger='silent')
+    """What a checkpoint holds, in whichever form it was written.
+
+    Raises:
+        UserError: If it cannot be downloaded, is damaged, or would run code and is not trusted.
+        FileNotFoundError: If there is no such file.
+    """
+    if '://' not in checkpoint:
+        return read_checkpoint_file(checkpoint, map_location)
+    try:
+        return CheckpointLoader.load_checkpoint(checkpoint, map_location=map_location, logger='silent')
+    except UserError:
+        raise
+    except Exception as error:  # whatever a download and its cache may raise
+        raise UserError(f'{checkpoint} cannot be downloaded ({error}): give a file that is here') from error
 
 
 def _read_state_dict(checkpoint: str, map_location: str) -> Dict[str, Tensor]:
@@ -153,14 +163,6 @@ def _read_state_dict(checkpoint: str, map_location: str) -> Dict[str, Tensor]:
         content = read_file(checkpoint, map_location)
     except FileNotFoundError as error:
         raise UserError(f'model.init_cfg.checkpoint={checkpoint!r} does not exist: give a checkpoint file') from error
-    except UserError:
-        raise
-    except Exception as error:  # whatever unpickling a foreign file may raise
-        if '://' in checkpoint:
-            raise UserError(f'{checkpoint} cannot be downloaded ({error}): give a file that is here') from error
-        raise UserError(
-            f'{checkpoint} is not a readable checkpoint: give a file of torch.save, or a .safetensors'
-        ) from error
     state_dict = content if isinstance(content, dict) else {}
     for key in ('state_dict', 'model'):  # as mmengine and most others name it; DeiT's and MAE's authors
         if isinstance(state_dict.get(key), dict):
