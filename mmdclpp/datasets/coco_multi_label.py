@@ -9,7 +9,7 @@ from mmpretrain.datasets import BaseDataset
 from mmdclpp.errors import UserError
 from mmdclpp.registry import DATASETS
 
-from .coco_json import check_first_image, column, load_coco
+from .coco_json import check_annotations, check_first_image, column, ids, load_coco
 
 # What an annotation makes of its class in its image; the largest of an image's annotations counts.
 _POLICIES = dict(negative=0, ignore=1, positive=2)
@@ -69,28 +69,20 @@ class CocoMultiLabel(BaseDataset):
         """
         content = load_coco(self.ann_file, ('images', 'annotations', 'categories'))
         label_of = self._labels(content)
-        ids = column(self.ann_file, content, 'images', 'id')
+        check_annotations(self.ann_file, content)
+        image_ids = ids(self.ann_file, content, 'images')
         names = column(self.ann_file, content, 'images', 'file_name')
-        row_of = {image_id: row for row, image_id in enumerate(ids)}
-        states = np.zeros((len(ids), len(self._metainfo['classes'])), np.int8)
-        pairs = zip(
-            column(self.ann_file, content, 'annotations', 'image_id'),
-            column(self.ann_file, content, 'annotations', 'category_id'),
-            content['annotations'],
-        )
-        for image_id, category_id, annotation in pairs:
-            if image_id not in row_of:
-                self._fail_reference('image_id', image_id, 'images')
-            if category_id not in label_of:
-                self._fail_reference('category_id', category_id, 'categories')
-            row, label = row_of[image_id], label_of[category_id]
+        row_of = {image_id: row for row, image_id in enumerate(image_ids)}
+        states = np.zeros((len(image_ids), len(self._metainfo['classes'])), np.int8)
+        for annotation in content['annotations']:
+            row, label = row_of[annotation['image_id']], label_of[annotation['category_id']]
             if label is not None:
                 states[row, label] = max(states[row, label], self._state(annotation))
         paths = [join_path(self.img_prefix, name) for name in names]
         check_first_image(paths[0])
         return [
             dict(img_path=path, img_id=image_id, gt_score=score)
-            for path, image_id, score in zip(paths, ids, _SCORES[states])
+            for path, image_id, score in zip(paths, image_ids, _SCORES[states])
         ]
 
     def get_cat_ids(self, idx: int) -> List[int]:
@@ -100,7 +92,7 @@ class CocoMultiLabel(BaseDataset):
     def _labels(self, content):
         """Map category ids to labels, those of unused categories to None; settle the names of the classes."""
         names = column(self.ann_file, content, 'categories', 'name')
-        name_of = dict(sorted(zip(column(self.ann_file, content, 'categories', 'id'), names)))
+        name_of = dict(sorted(zip(ids(self.ann_file, content, 'categories'), names)))
         classes = tuple(self._metainfo.setdefault('classes', tuple(name_of.values())))
         unknown = [name for name in classes if name not in names]
         if unknown:
@@ -115,9 +107,3 @@ class CocoMultiLabel(BaseDataset):
         if annotation.get('ignore'):
             return self.ignore
         return self.crowd if annotation.get('iscrowd') else _POLICIES['positive']
-
-    def _fail_reference(self, key, value, section):
-        raise UserError(
-            f'ann_file: {self.ann_file} has an annotation with {key} {value!r}, which is not in '
-            f'{section!r}: repair the file or give the right one'
-        )

@@ -32,7 +32,8 @@ def build(tmp_path):
         Image.new('RGB', (8, 6)).save(tmp_path / 'images' / name)
 
     def build(text, **kwargs):
-        (tmp_path / 'instances.json').write_text(text if isinstance(text, str) else json.dumps(text))
+        text = json.dumps(text) if isinstance(text, dict) else text
+        (tmp_path / 'instances.json').write_bytes(text if isinstance(text, bytes) else text.encode())
         config = dict(
             type='CocoMultiLabel', data_root=str(tmp_path), ann_file='instances.json', data_prefix='images', **kwargs
         )
@@ -108,6 +109,12 @@ def without(section, key=None):
     return broken
 
 
+def changed(section, **values):
+    broken = content((10, CAT, PLAIN))
+    broken[section][0].update(values)
+    return broken
+
+
 @pytest.mark.parametrize(
     'text, message',
     [
@@ -116,12 +123,26 @@ def without(section, key=None):
         (without('images'), "has no list 'images'"),
         (without('annotations'), "has no list 'annotations'"),
         (without('categories'), "has no list 'categories'"),
-        (without('images', 'file_name'), "an entry of 'images' without 'file_name'"),
-        (without('annotations', 'category_id'), "an entry of 'annotations' without 'category_id'"),
-        (without('categories', 'name'), "an entry of 'categories' without 'name'"),
+        (without('images', 'file_name'), r"images\[0\] \(id 10\) is without 'file_name'"),
+        (without('annotations', 'category_id'), r"annotations\[0\] is without 'category_id'"),
+        (without('categories', 'name'), r"categories\[0\] \(id 7\) is without 'name'"),
         (content(images=()), "has an empty list 'images'"),
-        (content((10, 3, PLAIN)), "an annotation with category_id 3, which is not in 'categories'"),
-        (content((12, CAT, PLAIN)), "an annotation with image_id 12, which is not in 'images'"),
+        (content((10, 3, PLAIN)), r"annotations\[0\] has category_id 3, which is not in 'categories'"),
+        (content((12, CAT, dict(id=5))), r"annotations\[0\] \(id 5\) has image_id 12, which is not in 'images'"),
+        (changed('images', id=11), r'images\[1\] \(id 11\) has the id of images\[0\]'),
+        (changed('categories', id=CAT), r'categories\[1\] \(id 2\) has the id of categories\[0\]'),
+        (content((10, CAT, dict(id=1)), (11, CAT, dict(id=1))), r'annotations\[1\] \(id 1\) has the id of annot'),
+        (changed('images', id=float('nan')), r'images\[0\] \(id nan\) has id nan, which is no integer or text'),
+        (changed('images', id=[1]), r'images\[0\] \(id \[1\]\) has id \[1\], which is no integer or text'),
+        (changed('images', id='ten'), r"images\[1\] \(id 11\) has an id of another kind than images\[0\], 'ten'"),
+        (changed('images', file_name=7), r'images\[0\] \(id 10\) has file_name 7, which is no name of a file'),
+        (changed('images', file_name='a\0'), r"has file_name 'a\\x00', which is no name of a file"),
+        (changed('annotations', image_id=True), r'annotations\[0\] has image_id True, which is no integer or text'),
+        (changed('annotations', iscrowd='0'), r"annotations\[0\] has iscrowd '0', which is neither 0 nor 1"),
+        (changed('categories', name=None), r'categories\[0\] \(id 7\) has name None, which is no text'),
+        (dict(content(), annotations=[[]]), r'annotations\[0\] is \[\], no object'),
+        ('[' * 100_000, 'is no valid JSON .too many brackets within each other'),
+        ('{"images": ' + '1' * 5000 + '}', 'is no valid JSON .Exceeds the limit'),
         (content(images=('c.png',)), 'images/c.png, does not exist: check data_root and data_prefix'),
     ],
 )
@@ -143,6 +164,11 @@ def test_malformed_files_are_named_with_their_fault(build, text, message):
 def test_wrong_arguments_are_named(build, arguments, message):
     with pytest.raises(UserError, match=message):
         build(content(), **arguments)
+
+
+def test_a_file_of_another_encoding_is_named(build, tmp_path):
+    with pytest.raises(UserError, match='instances.json is no valid JSON .*utf-8'):
+        build(json.dumps(content(images=('é.png',)), ensure_ascii=False).encode('latin-1'))
 
 
 def test_a_missing_annotation_file_is_named(tmp_path):

@@ -147,7 +147,7 @@ def test_a_missing_file_is_named(tmp_path):
 def test_a_file_that_is_no_checkpoint_is_named(tmp_path, content):
     path = tmp_path / 'a.pth'
     path.write_bytes(content)
-    with pytest.raises(UserError, match='a.pth is not a readable checkpoint'):
+    with pytest.raises(UserError, match='a.pth is cut off or no checkpoint'):
         initialised('probe', VIT, str(path))
 
 
@@ -158,7 +158,7 @@ def test_a_part_is_loaded_from_a_safetensors_file(tmp_path):
     assert all(torch.equal(result[key], value) for key, value in expected.items())
 
 
-@pytest.mark.parametrize(('content', 'message'), [(None, 'does not exist'), (b'none', 'not a readable checkpoint')])
+@pytest.mark.parametrize(('content', 'message'), [(None, 'does not exist'), (b'none', 'is cut off')])
 def test_a_safetensors_file_that_is_none_is_named(tmp_path, content, message):
     path = tmp_path / 'a.safetensors'
     if content is not None:

@@ -1,8 +1,9 @@
 """Archives of public data sets: what is missing, downloaded, checked and unpacked."""
 
-import gzip
+import lzma
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -13,9 +14,19 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Callable, Iterable, Iterator, NamedTuple, Optional, Sequence, Tuple
 
 from mmdclpp.errors import UserError
+from mmdclpp.utils.files import printable
 from mmdclpp.utils.progress import ProgressBar, readable_size
 
 from .download import download, held_bytes, mismatch, part_of
+
+# An archive whose content takes so many times what it ought to, and its own size, is a bomb. Ours: annotations, which
+# compress best of all that is published here, take four times their archive's size.
+MOST_UNPACKED = 10
+# What zipfile and tarfile raise of archives that are cut off, damaged, encrypted, or were made to trouble them.
+_DAMAGES = (
+    *(zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, struct.error),
+    *(EOFError, IndexError, NotImplementedError, RuntimeError, ValueError),
+)
 
 
 class ArchiveMissing(UserError):
@@ -159,9 +170,11 @@ def _unpack(archive: Archive, data_root: Path, fetched: bool) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        _extract(path, archive.prefix, archive.only, temporary)
+        _extract(archive, path, temporary)
         _move(temporary, target, [data_root / given for given in archive.gives])
-    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+    except UserError:
+        raise
+    except _DAMAGES as error:
         reason = ' '.join(str(error).split())  # tarfile's has several lines
         raise _unusable(path, f'is broken ({reason})', fetched) from error
     except OSError as error:
@@ -223,8 +236,9 @@ def _members(path: Path) -> Iterator[Iterator[_Member]]:
             )
 
 
-def _extract(path: Path, prefix: str, only: Sequence[str], folder: Path) -> None:
-    """Extract the wanted regular files below ``prefix``; refuse names and links that lead out of the folder."""
+def _extract(archive: Archive, path: Path, folder: Path) -> None:
+    """Extract the wanted regular files; refuse names and links that lead out of the folder, and bombs."""
+    left = MOST_UNPACKED * max(archive.unpacked, path.stat().st_size)
     with (
         _members(path) as members,
         ProgressBar(f'unpacking {path.name}', path.stat().st_size, unit='byte') as bar,
@@ -232,16 +246,30 @@ def _extract(path: Path, prefix: str, only: Sequence[str], folder: Path) -> None
         for member in members:
             name = PurePosixPath(member.name)
             if name.is_absolute() or '..' in name.parts:
-                raise UserError(f'{path} is unsafe, its member {member.name} leads out of the folder: delete it')
+                raise _unsafe(path, member, 'leads out of the folder')
             bar.advance(member.size)
-            if member.is_folder or not name.is_relative_to(prefix):
+            if member.is_folder or not name.is_relative_to(archive.prefix):
                 continue
-            inner = name.relative_to(prefix)
-            if not any(fnmatchcase(str(inner), pattern) for pattern in only):
+            inner = name.relative_to(archive.prefix)
+            if not any(fnmatchcase(str(inner), pattern) for pattern in archive.only):
                 continue
             if not member.is_file:
-                raise UserError(f'{path} is unsafe, its member {member.name} is no regular file: delete it')
+                raise _unsafe(path, member, 'is no regular file')
             place = folder / inner
             place.parent.mkdir(parents=True, exist_ok=True)
             with member.open() as source, place.open('wb') as file:
-                shutil.copyfileobj(source, file, 1 << 20)
+                left -= _copy(source, file, left)
+            if left < 0:
+                raise _unsafe(path, member, f'is one too many: all take over {MOST_UNPACKED} times the size expected')
+
+
+def _copy(source: IO[bytes], file: IO[bytes], most: int) -> int:
+    """Copy until there are more than ``most`` bytes, whatever the archive says of sizes; return how many."""
+    copied = 0
+    while copied <= most and (chunk := source.read(1 << 20)):
+        copied += file.write(chunk)
+    return copied
+
+
+def _unsafe(path: Path, member: _Member, why: str) -> UserError:
+    return UserError(f'{path} is unsafe, its member {printable(member.name)} {why}: delete it')

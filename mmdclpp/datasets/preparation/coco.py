@@ -240,9 +240,12 @@ def _converted(path: Path) -> Path:
 
 
 def _convert_stuff_map(labels: np.ndarray, path: Path) -> None:
-    with Image.open(path) as file:
-        values = np.asarray(file)
-    mask = labels[values]
+    try:
+        with Image.open(path) as file:
+            values = np.asarray(file)
+        mask = labels[values]
+    except (OSError, SyntaxError, ValueError, IndexError) as error:  # SyntaxError: Pillow's answer to a broken PNG
+        raise UserError(f'{path} is no map of COCO-Stuff ({error}): restore it') from error
     if (mask == _NO_LABEL).any():
         raise UserError(
             f'{path} holds the value {values[mask == _NO_LABEL][0]}, which is no class of COCO-Stuff: restore it'

@@ -3,13 +3,14 @@
 import io
 import math
 from collections import defaultdict
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 from PIL import Image
 
-from mmdclpp.datasets.coco_json import column, load_coco
+from mmdclpp.datasets.coco_json import check_annotations, column, ids, load_coco
+from mmdclpp.datasets.decode_image import MAX_PIXELS
 from mmdclpp.errors import UserError
 from mmdclpp.utils.files import PathLike, write_whole
 
@@ -58,27 +59,40 @@ def draw_objects(annotations: Sequence[Mapping], height: int, width: int, values
 
 def _region(annotation: Mapping, height: int, width: int) -> np.ndarray:
     """The pixels of an annotation, bool of shape ``(height, width)``."""
-    outline = annotation.get('segmentation')
-    if not outline:
-        return _box(annotation, height, width)
-    coco = _pycocotools()
+    try:
+        if not annotation.get('segmentation'):
+            return _box(annotation, height, width)
+        return _outlined(annotation, height, width)
+    except UserError:
+        raise
+    except Exception as error:  # pycocotools takes values of any type until it stumbles over one
+        raise _malformed(annotation, f'its segmentation or bbox is none ({error})') from error
+
+
+def _outlined(annotation: Mapping, height: int, width: int) -> np.ndarray:
+    outline, coco = annotation['segmentation'], _pycocotools()
     if isinstance(outline, dict):
         if list(outline.get('size', ())) != [height, width] or not outline.get('counts'):
             raise _malformed(annotation, f'its run-length encoding is not one of {height} x {width} pixels')
         if isinstance(outline['counts'], list):
-            if sum(outline['counts']) != height * width:
+            if min(outline['counts']) < 0 or sum(outline['counts']) != height * width:
                 raise _malformed(annotation, f'its counts do not add up to {height} x {width} pixels')
             outline = coco.frPyObjects(outline, height, width)
         return coco.decode(outline).astype(bool)
     if not all(isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in outline):
         raise _malformed(annotation, 'a polygon is not a list of three or more points')
+    side = max(height, width)
+    # Pixels on the way from point to point take memory, whether they are in the image or not.
+    if not all(-side <= float(value) <= 2 * side for polygon in outline for value in polygon):
+        raise _malformed(annotation, f'a point of a polygon is far outside of {height} x {width} pixels')
     return coco.decode(coco.merge(coco.frPyObjects(outline, height, width))).astype(bool)
 
 
 def _box(annotation: Mapping, height: int, width: int) -> np.ndarray:
-    if len(annotation.get('bbox', ())) != 4:
+    box = annotation.get('bbox') or ()
+    if len(box) != 4 or not all(isinstance(value, (int, float)) and math.isfinite(value) for value in box):
         raise _malformed(annotation, 'it has neither a segmentation nor a bbox')
-    x, y, box_width, box_height = annotation['bbox']
+    x, y, box_width, box_height = box
     region = np.zeros((height, width), bool)
     rows = slice(max(0, math.floor(y)), max(0, math.ceil(y + box_height)))
     region[rows, max(0, math.floor(x)) : max(0, math.ceil(x + box_width))] = True
@@ -140,10 +154,12 @@ def mask_values(categories: Sequence[Mapping], source: PathLike) -> Dict[int, in
     Raises:
         UserError: If there are more than 254, which a mask of one byte a pixel cannot tell apart.
     """
-    ids = sorted(column(source, dict(categories=categories), 'categories', 'id'))
-    if len(ids) >= IGNORE:
-        raise UserError(f'{source} has {len(ids)} categories: leave at most {IGNORE - 1} for masks of one byte a pixel')
-    return {category_id: value for value, category_id in enumerate(ids, start=1)}
+    category_ids = sorted(ids(source, dict(categories=categories), 'categories'))
+    if len(category_ids) >= IGNORE:
+        raise UserError(
+            f'{source} has {len(category_ids)} categories: leave at most {IGNORE - 1} for masks of one byte a pixel'
+        )
+    return {category_id: value for value, category_id in enumerate(category_ids, start=1)}
 
 
 def mask_name(file_name: str) -> str:
@@ -169,15 +185,22 @@ def write_object_masks(annotations: PathLike, out: PathLike, workers: Optional[i
     """
     annotations, out = Path(annotations), Path(out)
     content = load_coco(str(annotations), ('images', 'annotations', 'categories'))
+    check_annotations(str(annotations), content)
     values = mask_values(content['categories'], annotations)
     of_image = defaultdict(list)
-    for image_id, annotation in zip(column(annotations, content, 'annotations', 'image_id'), content['annotations']):
-        of_image[image_id].append(annotation)
+    for annotation in content['annotations']:
+        of_image[annotation['image_id']].append(annotation)
     jobs, image_of_mask = [], {}
     columns = [column(annotations, content, 'images', key) for key in ('id', 'file_name', 'height', 'width')]
     for image_id, file_name, height, width in zip(*columns):
-        if PurePath(file_name).is_absolute() or '..' in PurePath(file_name).parts:
-            raise UserError(f'{annotations}: file_name {file_name!r} leads out of {out}: correct it')
+        name = PurePosixPath(file_name)
+        if name.is_absolute() or '..' in name.parts or not name.name:
+            raise UserError(f'{annotations}: file_name {file_name!r} names no file below {out}: correct it')
+        if height * width > MAX_PIXELS:
+            raise UserError(
+                f'{annotations}: {file_name!r} has height {height} and width {width}, more than {MAX_PIXELS:,} pixels: '
+                'correct it'
+            )
         path = out / mask_name(file_name)
         if path in image_of_mask:
             raise UserError(

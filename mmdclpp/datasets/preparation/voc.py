@@ -198,6 +198,11 @@ def write_coco_json(root: Path, split: str) -> Path:
         return out
     images, annotations = [], []
     for name in _names(root, 'Main', split):
+        if not (name.isascii() and name.isdecimal()):
+            raise UserError(
+                f'{root}: ImageSets/Main/{split}.txt lists {name[:60]!r}, which is no number as of VOC2007: unpack the '
+                'archive again'
+            )
         image, objects = _read_xml(root / 'Annotations' / f'{name}.xml', int(name))
         images.append(image)
         annotations += objects
@@ -228,10 +233,12 @@ def _read_xml(path: Path, image_id: int) -> Tuple[Dict[str, Any], List[Dict[str,
             width=int(size.findtext('width')),
             height=int(size.findtext('height')),
         )
+        if min(image['width'], image['height']) < 1:
+            raise ValueError(f'its size is {image["width"]} x {image["height"]}')
         return image, [_annotation(element, image_id) for element in root.iterfind('object')]
     except FileNotFoundError:
         raise UserError(f'{path} does not exist: unpack the archive again') from None
-    except (ElementTree.ParseError, ValueError, TypeError, AttributeError) as error:
+    except (ElementTree.ParseError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise UserError(f'{path} is no annotation of VOC ({error}): unpack the archive again') from error
 
 
@@ -252,7 +259,14 @@ def _annotation(element: ElementTree.Element, image_id: int) -> Dict[str, Any]:
 
 def _names(root: Path, kind: str, split: str) -> List[str]:
     path = root / 'ImageSets' / kind / f'{split}.txt'
-    return path.read_text().split() if path.is_file() else []
+    return _words(path) if path.is_file() else []
+
+
+def _words(path: Path) -> List[str]:
+    try:
+        return path.read_text(encoding='utf-8').split()
+    except UnicodeDecodeError as error:
+        raise UserError(f'{path} is no text ({error}): unpack the archive again') from error
 
 
 def _augmentation_list(devkit: Path) -> Path:
@@ -262,7 +276,7 @@ def _augmentation_list(devkit: Path) -> Path:
 def _augment(devkit: Path, sbd: Path, workers: Optional[int]) -> None:
     """Turn SBD's masks into PNGs, and list its images; the list of them is written last."""
     root = devkit / 'VOC2012'
-    names = {name for split in ('train', 'val') for name in (sbd / f'{split}.txt').read_text().split()}
+    names = {name for split in ('train', 'val') for name in _words(sbd / f'{split}.txt')}
     outs = {path: root / 'SegmentationClassAug' / f'{path.stem}.png' for path in sorted((sbd / 'cls').glob('*.mat'))}
     todo = [(path, out) for path, out in outs.items() if not out.exists()]
     for _ in apply_to_all(_convert_mat, todo, "SBD's masks", workers):
@@ -278,4 +292,8 @@ def _convert_mat(paths: Tuple[Path, Path]) -> None:
     from scipy.io import loadmat  # not among the package's own dependencies
 
     source, out = paths
-    write_whole(out, encode_mask(loadmat(source)['GTcls'][0, 0]['Segmentation']))
+    try:
+        mask = encode_mask(loadmat(source)['GTcls'][0, 0]['Segmentation'])
+    except Exception as error:  # SciPy's reader raises whatever a broken file makes it stumble over
+        raise UserError(f'{source} is no mask of SBD ({error}): unpack the archive again') from error
+    write_whole(out, mask)

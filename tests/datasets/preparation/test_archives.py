@@ -4,11 +4,14 @@ import shutil
 import tarfile
 import zipfile
 from collections import namedtuple
+from contextlib import suppress
 from hashlib import md5
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mmdclpp.datasets.preparation import archives as module
 from mmdclpp.datasets.preparation.archives import Archive, describe, obtain, space_needed
@@ -19,6 +22,10 @@ from .published import tarred, zipped
 FILES = {
     f'set/{name}': np.random.default_rng(len(name)).bytes(50_000)
     for name in ('a/1.jpg', 'a/22.jpg', 'b/333.jpg', 'list.txt')
+}
+SMALL = {
+    name: build({'set/list.txt': b'abc' * 9, 'set/a/1.jpg': b'x'})
+    for name, build in {'set.zip': zipped, 'set.tar': tarred, 'set.tgz': lambda files: tarred(files, 'w:gz')}.items()
 }
 PACKED = {'set.zip': zipped(FILES), 'set.tar': tarred(FILES), 'set.tgz': tarred(FILES, 'w:gz')}
 
@@ -86,16 +93,16 @@ def test_an_unpacking_that_was_killed_is_done_again(tmp_path, monkeypatch, where
     if there:
         (tmp_path / 'x' / 'set' / 'a').mkdir(parents=True)
     with monkeypatch.context() as patch:
-        function = 'copyfileobj' if where == 'extracting' else 'move'
-        calls, original = [], getattr(shutil, function)
+        owner, function = (module, '_copy') if where == 'extracting' else (shutil, 'move')
+        calls, original = [], getattr(owner, function)
 
         def die_midway(*args):
             calls.append(args)
             if len(calls) == (3 if where == 'extracting' or there else 1):
                 raise KeyboardInterrupt
-            original(*args)
+            return original(*args)
 
-        patch.setattr(shutil, function, die_midway)
+        patch.setattr(owner, function, die_midway)
         patch.setattr(shutil, 'rmtree', lambda *_, **__: None)  # a killed process does not tidy up
         with pytest.raises(KeyboardInterrupt):
             obtain([archive], tmp_path)
@@ -207,6 +214,37 @@ def test_an_archive_that_leads_out_of_its_folder_is_refused(tmp_path, content):
     ):
         obtain([archive], root)
     assert [path for path in tmp_path.rglob('*') if path.is_file()] == [archive.path(root)]
+
+
+def test_an_archive_that_holds_far_more_than_it_ought_to_is_refused(tmp_path):
+    bomb = {'set/list.txt': b'', 'set/zeros': bytes(200_000)}
+    for name, content in (('set.zip', deflated(bomb)), ('set.tgz', tarred(bomb, 'w:gz'))):
+        archive = put(archive_of(content, name), tmp_path, content)
+        with pytest.raises(UserError, match=f'{name} is unsafe, its member set/zeros is one too many'):
+            obtain([archive], tmp_path)
+    assert not (tmp_path / 'x' / 'set').exists()
+
+
+def deflated(files):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, 'w', zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize('name', ['set.zip', 'set.tar', 'set.tgz'])
+@settings(max_examples=40, derandomize=True, deadline=None)
+@given(data=st.data())
+def test_a_damaged_archive_is_named_or_whole(tmp_path_factory, name, data):
+    root, content = tmp_path_factory.mktemp('data'), bytearray(SMALL[name])
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=4)):
+        content[place] = data.draw(st.integers(0, 255))
+    content = bytes(content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content)
+    with suppress(UserError):
+        obtain([put(archive_of(content, name), root, content)], root)
+        assert (root / 'x' / 'set' / 'list.txt').is_file()
+    assert {path.name for path in root.iterdir()} <= {'downloads', 'x'}
 
 
 def test_a_disk_too_small_is_told_before_anything_is_downloaded(tmp_path, server, monkeypatch):

@@ -179,10 +179,10 @@ def test_a_malformed_annotation_of_a_file_is_named_by_any_process(own_data, tmp_
         write_object_masks(path, tmp_path / 'masks', workers)
 
 
-@pytest.mark.parametrize('name', ['../../evil.jpg', 'a/../../evil.jpg', '/tmp/evil.jpg'])
+@pytest.mark.parametrize('name', ['../../evil.jpg', 'a/../../evil.jpg', '/tmp/evil.jpg', '.'])
 def test_names_that_lead_out_of_the_folder_are_refused(own_data, tmp_path, name):
-    path = own_data(images=[dict(id=1, file_name=name, height=20, width=30)])
-    with pytest.raises(UserError, match=f"own.json: file_name '{name}' leads out of"):
+    path = own_data(images=[dict(id=1, file_name=name, height=20, width=30)], annotations=[])
+    with pytest.raises(UserError, match=f"own.json: file_name '{name}' names no file below"):
         write_object_masks(path, tmp_path / 'masks', 1)
 
 
@@ -196,9 +196,10 @@ def test_the_folder_of_masks_may_lie_above(own_data, tmp_path, monkeypatch):
 @pytest.mark.parametrize('other', ['a/0.png', './a/0.jpeg', 'a/0.jpg'])
 def test_two_images_with_the_same_mask_are_refused(own_data, tmp_path, other):
     images = [dict(id=i, file_name=name, height=20, width=30) for i, name in enumerate(['a/0.jpg', other])]
+    path = own_data(images=images, annotations=[])
     message = rf"own.json: file_name 'a/0.jpg' and '{other}' have the same mask \S+/masks/a/0.png: rename one"
     with pytest.raises(UserError, match=message):
-        write_object_masks(own_data(images=images), tmp_path / 'masks', 1)
+        write_object_masks(path, tmp_path / 'masks', 1)
     assert not (tmp_path / 'masks').exists()
 
 
@@ -212,3 +213,30 @@ def test_without_pycocotools_one_line_says_what_to_install(own_data, tmp_path, m
     monkeypatch.setitem(__import__('sys').modules, 'pycocotools', None)
     with pytest.raises(UserError, match='pip install pycocotools'):
         write_object_masks(own_data(), tmp_path, 1)
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [
+        dict(segmentation=[['x'] * 6]),
+        dict(segmentation=[[float('nan')] * 6]),
+        dict(segmentation=[[0, 0, 1e9, 0, 0, 1e9]]),
+        dict(segmentation='polygon'),
+        dict(segmentation=dict(size=[20, 30], counts=[-600, 1200])),
+        dict(segmentation=dict(size=[20, 30], counts='\x7f' * 50)),
+        dict(segmentation=dict(size=7, counts='0')),
+        dict(segmentation=[], bbox=[0, 0, float('inf'), 1]),
+        dict(segmentation=[], bbox='abcd'),
+        dict(segmentation=[], bbox=7),
+    ],
+)
+def test_outlines_that_are_none_are_named(own_data, tmp_path, changes):
+    path = own_data(annotations=[{**annotation(90, [[0, 0, 5, 0, 5, 5]]), 'id': 5, 'image_id': 0, **changes}])
+    with pytest.raises(UserError, match='annotation 5: .*: repair the annotation file, or take it out'):
+        write_object_masks(path, tmp_path / 'masks', 1)
+
+
+def test_an_image_too_large_to_be_one_is_refused(own_data, tmp_path):
+    images = [dict(id=i, file_name=f'{i}.jpg', height=10**9, width=10**9) for i in (0, 2)]
+    with pytest.raises(UserError, match="'0.jpg' has height 1000000000 and width 1000000000, more than 178,956,970"):
+        write_object_masks(own_data(images=images), tmp_path / 'masks', 1)

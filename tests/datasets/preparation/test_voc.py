@@ -106,11 +106,14 @@ def bomb(levels=9):
     [
         ('utf-8', bomb(), "it declares the document type 'annotation'"),
         ('utf-16', '<?xml version="1.0" encoding="utf-16"?>' + bomb(), "it declares the document type 'annotation'"),
+        ('utf-8', '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><a>&x;</a>', "the document type 'a'"),
+        ('utf-8', '<?xml version="1.0" encoding="klingon"?><annotation/>', 'unknown encoding'),
+        ('utf-8', '<annotation><size><width>-1</width><height>5</height></size></annotation>', 'its size is -1 x 5'),
         ('utf-8', '<annotation>', 'no element found'),
         ('utf-8', '<annotation/>', 'NoneType'),
         ('utf-8', '<annotation><size><width>x</width></size></annotation>', "'x'"),
     ],
-    ids=['entities', 'entities in utf-16', 'cut', 'empty', 'number'],
+    ids=['entities', 'entities in utf-16', 'external entity', 'encoding', 'size', 'cut', 'empty', 'number'],
 )
 def test_an_annotation_that_is_not_vocs_is_named(prepared, encoding, xml, reason):
     root = prepared / 'VOCdevkit' / 'VOC2007'
