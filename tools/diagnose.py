@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmdclpp.apis._cli import run_tool
+from mmdclpp.apis._cli import add_trust, run_tool
 
 
 def parse_args() -> argparse.Namespace:
@@ -19,6 +19,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--names', nargs='+', help='for tables and picture, one a checkpoint')
     parser.add_argument('--out', metavar='FILE.json', help='write figures and histograms here')
     parser.add_argument('--plot', metavar='FILE.png', help='draw histograms of similarities here')
+    add_trust(parser)
     return parser.parse_args()
 
 

@@ -4,7 +4,7 @@ import argparse
 import signal
 import sys
 
-from mmdclpp.apis._cli import run_tool
+from mmdclpp.apis._cli import add_trust, run_tool
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,6 +30,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--license', help='of the weights, for the model card: apache-2.0 (default: not stated)')
     parser.add_argument('--fixed-size', action='store_true', help='of onnx and torchscript: for images of one size')
     parser.add_argument('--overwrite', action='store_true', help='replace an export that is there')
+    add_trust(parser)
     return parser.parse_args()
 
 

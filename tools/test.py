@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmdclpp.apis._cli import add_launcher, run_tool
+from mmdclpp.apis._cli import add_launcher, add_trust, run_tool
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,6 +30,7 @@ def parse_args() -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='override keys of the config: test_dataloader.batch_size=8',
     )
+    add_trust(parser)
     add_launcher(parser)
     return parser.parse_args()
 

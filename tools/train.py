@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmdclpp.apis._cli import add_launcher, run_tool
+from mmdclpp.apis._cli import add_launcher, add_trust, run_tool
 
 
 def parse_args() -> argparse.Namespace:
@@ -92,6 +92,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--no-progress-bar', dest='progress_bar', action='store_false', help='in a terminal too, log lines alone'
     )
+    add_trust(parser)
     add_launcher(parser)
     return parser.parse_args()
 

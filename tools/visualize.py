@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmdclpp.apis._cli import run_tool
+from mmdclpp.apis._cli import add_trust, run_tool
 
 
 def parse_args() -> argparse.Namespace:
@@ -51,6 +51,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--names', nargs='+', help='what to call the models, one each')
     parser.add_argument('--backbone', metavar='timm:NAME', help="or mmpretrain:NAME: others' models")
     parser.add_argument('--config', help='config with model.backbone, for checkpoints that hold none')
+    add_trust(parser)
     return parser.parse_args()
 
 
