@@ -6,6 +6,7 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='CheckpointHook', interval=10, max_keep_ckpts=3),
     finite=dict(type='FiniteHook', _scope_='mmdclpp'),  # docs/training.md; max_skips=0 ends at the first NaN
+    history=dict(type='HistoryHook', _scope_='mmdclpp'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='VisualizationHook', enable=False),  # tools/test.py --show-dir
 )

@@ -26,7 +26,8 @@ _OURS = {
 
 
 class Tuned:
-    """Mixed into a runner class: ``compile`` and ``auto_scale_lr`` of a config do what one expects of them."""
+    """Mixed into a runner class: ``compile``, ``auto_scale_lr`` and ``resume`` of a config do what one expects of them,
+    and where it names a part of mmengine's that we have too, ours is built."""
 
     def register_hook(self, hook: Union[Hook, Dict], *args, **kwargs) -> None:
         """Register our CheckpointHook where mmengine's is asked for."""
@@ -74,23 +75,49 @@ class Tuned:
             model.data_preprocessor.compiled = True
         self.logger.info(f'torch.compile: {", ".join(parts)}. The first iteration takes a minute or more.')
 
-    def resume(self, *args, **kwargs) -> None:
+    def resume(self, filename: str, *args, **kwargs) -> None:
         """Resume as mmengine does, and let the sampler, which was built before, go on with the checkpoint's seed too.
 
         Without a seed in the config it would shuffle, and seed the views, by a new one.
         """
         started_with = self.seed
-        super().resume(*args, **kwargs)
+        try:
+            super().resume(filename, *args, **kwargs)
+        except UserError:
+            raise
+        except (ValueError, KeyError, TypeError) as error:  # of the optimizer's or a schedule's state
+            raise _does_not_fit(filename, error) from error
         sampler = self.train_loop.dataloader.sampler
         if getattr(sampler, 'seed', None) == started_with:
             sampler.seed = self.seed
 
-    def load_checkpoint(self, *args, **kwargs) -> Dict:
+    def load_checkpoint(self, filename: str, *args, **kwargs) -> Dict:
         """Load as mmengine does, unless that would silently go on from other weights than training left."""
-        checkpoint = super().load_checkpoint(*args, **kwargs)
-        if self._resume and 'ema_state_dict' in checkpoint and not any(isinstance(h, EMAHook) for h in self.hooks):
+        if not self._resume:
+            return super().load_checkpoint(filename, *args, **kwargs)
+        try:
+            checkpoint = super().load_checkpoint(filename, *args, **{**kwargs, 'strict': True})
+        except RuntimeError as error:
+            raise _does_not_fit(filename, error) from error
+        missing = {'meta', 'message_hub'} - checkpoint.keys()
+        if missing:
+            raise UserError(
+                f'resume: {filename} holds weights alone (no {", ".join(sorted(missing))}): give it as --init'
+            )
+        if 'ema_state_dict' in checkpoint and not any(isinstance(hook, EMAHook) for hook in self.hooks):
             raise UserError('resume: the checkpoint holds averaged weights: resume with ema, as the run was started')
         return checkpoint
+
+
+def _does_not_fit(filename: str, error: Exception) -> UserError:
+    # torch's and mmengine's messages have a line for each key.
+    lines = [' '.join(line.split()) for line in str(error).splitlines() if line.strip()]
+    reason = next((line for line in lines if 'mismatch' in line or 'key' in line), lines[0] if lines else repr(error))
+    more = f', and {len(lines) - 1} lines more' if len(lines) > 2 else ''
+    return UserError(
+        f'resume: {filename} does not fit this run ({reason[:200]}{more}): resume with the config and the flags of its '
+        'start, or give it as --init to begin with its weights'
+    )
 
 
 def _ours(part: Any) -> Any:

@@ -5,6 +5,7 @@ from .checkpoint_hook import CheckpointHook
 from .diagnostics_hook import DiagnosticsHook
 from .finite_hook import FiniteHook
 from .gradient_checkpointing_hook import GradientCheckpointingHook
+from .history_hook import HistoryHook
 from .online_dense_hook import OnlineDenseHook
 from .online_evaluation_hook import OnlineEvaluationHook
 from .online_multi_label_hook import OnlineMultiLabelHook
@@ -28,6 +29,7 @@ __all__ = [
     'EpochBasedTrainLoop',
     'FiniteHook',
     'GradientCheckpointingHook',
+    'HistoryHook',
     'LARSOptimWrapperConstructor',
     'LayerDecayOptimWrapperConstructor',
     'OnlineDenseHook',

@@ -3,7 +3,7 @@
 import pytest
 
 from mmdclpp.apis import train
-from mmdclpp.errors import Preempted
+from mmdclpp.errors import Preempted, UserError
 
 from .tiny_runs import assert_same, saved, start  # noqa: F401  a fixture
 
@@ -70,3 +70,18 @@ def test_validation_is_done_again_where_it_may_have_been_cut_off_and_changes_not
     assert_same(stopped, whole)
     best = [[file.name for file in (tmp_path / name).glob('best_*')] for name in ('whole', 'stopped')]
     assert best[0] == best[1] and len(best[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ('options', 'reason'),
+    [
+        ({'model.backbone.arch.embed_dims': 32, 'model.neck.in_channels': 32}, 'size mismatch for backbone.cls_token'),
+        ({'model.backbone.arch.num_layers': 2}, 'missing keys in source state_dict: backbone.layers.1'),
+        ({'optim_wrapper.paramwise_cfg': None}, 'parameter group'),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused_in_one_line(start, tmp_path, options, reason):  # noqa: F811
+    start('run', {'train_cfg.max_epochs': 1})
+    with pytest.raises(UserError, match=rf'resume: .*epoch_1.pth does not fit this run \(.*{reason}') as caught:
+        start('run', options, resume=True)
+    assert '\n' not in str(caught.value)

@@ -17,6 +17,7 @@ from mmdclpp.apis._runner import shipped_config
 from mmdclpp.registry import HOOKS
 
 EPOCHS = 3  # of four batches
+FINAL = f'epoch_{EPOCHS}.pth'
 
 
 @HOOKS.register_module(force=True)
@@ -84,7 +85,7 @@ def start(tiny_coco: Path, tmp_path: Path) -> Callable[..., Runner]:
     return lambda name, *args, **arguments: run(tmp_path / name, tiny_coco / 'images', *args, **arguments)
 
 
-def saved(folder: Path, name: str = f'epoch_{EPOCHS}.pth') -> Dict[str, Any]:
+def saved(folder: Path, name: str = FINAL) -> Dict[str, Any]:
     """What decides how a run goes on, and what it logged, without when, how fast and where it ran."""
     checkpoint = torch.load(Path(folder) / name, weights_only=False)
     scalars = checkpoint['message_hub']['log_scalars']
