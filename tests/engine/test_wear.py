@@ -30,9 +30,9 @@ def test_200_times_killed_at_random_and_resumed_a_run_is_the_uninterrupted_one_b
     print(result)
     assert result['lost'] == 0, done.stderr
     assert sum(result['ends'].values()) == 200
-    assert set(result['ends']) == {'-9', '-15', '75'}  # -15: before there was anything to save
-    assert result['finished'] >= 10
-    assert result['killed_while_writing'] >= 1
+    assert {'-9', '75'} <= set(result['ends']) <= {'-9', '75', '-15'}  # -15: while Python ends
+    assert result['finished'] >= 50
+    assert result['killed_while_writing'] >= 10
 
 
 @HOOKS.register_module(force=True)
