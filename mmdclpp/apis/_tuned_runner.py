@@ -1,6 +1,6 @@
 """What training here does otherwise than mmengine's runner."""
 
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 
 import numpy as np
 import torch
@@ -80,13 +80,18 @@ class Tuned:
 
         Without a seed in the config it would shuffle, and seed the views, by a new one.
         """
-        started_with = self.seed
+        started_with, configured = self.seed, _learning_rates(self.optim_wrapper)
         try:
             super().resume(filename, *args, **kwargs)
         except UserError:
             raise
         except (ValueError, KeyError, TypeError) as error:  # of the optimizer's or a schedule's state
             raise _does_not_fit(filename, error) from error
+        if _learning_rates(self.optim_wrapper) != configured:
+            self.logger.warning(
+                'optim_wrapper: the learning rate goes on as the checkpoint has it, not by the config, which differs: '
+                'to begin with these weights and another one, give the checkpoint as --init.'
+            )
         sampler = self.train_loop.dataloader.sampler
         if getattr(sampler, 'seed', None) == started_with:
             sampler.seed = self.seed
@@ -107,6 +112,12 @@ class Tuned:
         if 'ema_state_dict' in checkpoint and not any(isinstance(hook, EMAHook) for hook in self.hooks):
             raise UserError('resume: the checkpoint holds averaged weights: resume with ema, as the run was started')
         return checkpoint
+
+
+def _learning_rates(optim_wrapper: OptimWrapper) -> List[float]:
+    """At the start of training, of each group of parameters."""
+    groups = getattr(optim_wrapper, 'param_groups', [])
+    return [float(group.get('initial_lr', group['lr'])) for group in groups]
 
 
 def _does_not_fit(filename: str, error: Exception) -> UserError:

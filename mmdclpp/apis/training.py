@@ -1,5 +1,6 @@
 """Train what a config describes."""
 
+import math
 import os
 import warnings
 from pathlib import Path
@@ -216,19 +217,24 @@ def _set_resume(cfg: Config, resume: Union[bool, str]) -> bool:
 
 
 def _last_whole_checkpoint(work_dir: str) -> Optional[str]:
-    """The last checkpoint, or if it is damaged the newest of those before it that are whole."""
-    last = last_checkpoint(work_dir)
-    fault = last and damage(last)
-    if not fault:
-        return last
-    folder, written = Path(last).parent, os.path.getmtime(last)
+    """The last checkpoint, or if it is damaged or gone the newest of those before it that are whole."""
+    note = Path(work_dir, 'last_checkpoint')
+    if not note.is_file():
+        return None
+    last = _named(note)
+    fault = damage(last) if last is not None else 'is gone'
+    if fault is None:
+        return str(last)
     # Later ones are of another run that was started in the same folder.
-    others = [path for pattern in ('epoch_*.pth', 'iter_*.pth') for path in folder.glob(pattern)]
-    before = [path for path in others if path != Path(last) and os.path.getmtime(path) <= written]
+    written = math.inf if last is None else os.path.getmtime(last)
+    others = [path for pattern in ('epoch_*.pth', 'iter_*.pth') for path in Path(work_dir).glob(pattern)]
+    before = [path for path in others if path != last and os.path.getmtime(path) <= written]
     for other in sorted(before, key=os.path.getmtime, reverse=True):
         if damage(other) is None:
-            warnings.warn(f'resume: {last} {fault}: training goes on from {other}', stacklevel=2)
+            warnings.warn(f'resume: {last or _told(note)} {fault}: training goes on from {other}', stacklevel=2)
             return str(other)
+    if last is None:
+        last_checkpoint(work_dir)  # says so
     raise UserError(
         f'resume: {last} {fault}, and there is no other checkpoint: delete it and last_checkpoint to start anew'
     )
@@ -239,8 +245,18 @@ def last_checkpoint(work_dir: str) -> Optional[str]:
     note = Path(work_dir, 'last_checkpoint')
     if not note.is_file():
         return None
-    named = Path(note.read_text().strip())
-    for path in (named, note.with_name(named.name)):
-        if path.is_file():
-            return str(path)
-    raise UserError(f'resume: {note} names {named}, which does not exist: name a checkpoint to resume')
+    last = _named(note)
+    if last is None:
+        raise UserError(f'resume: {note} names {_told(note)}, which does not exist: name a checkpoint to resume')
+    return str(last)
+
+
+def _named(note: Path) -> Optional[Path]:
+    """The file that ``last_checkpoint`` names; the one beside it, if it was moved with its folder."""
+    named = Path(_told(note))
+    places = (named, note.with_name(named.name)) if named.name else ()
+    return next((path for path in places if path.is_file()), None)
+
+
+def _told(note: Path) -> str:
+    return note.read_text(errors='replace').strip() or 'nothing'

@@ -31,9 +31,9 @@ class BrokenImagesHook(Hook):
 
     The share that is compared with ``max_share`` is that of broken files in the images read, each counted once: in the
     images of the data set, repeated or not, when it has been read through. It is judged after each epoch, and before
-    that from 1000 images on, or from the whole data set if that has fewer. What counts is what was read since the run
-    was started or resumed: files may have been restored, or left out, in between. All processes end with the same
-    error; the last checkpoint stays as it is.
+    that, or in an epoch in which the run was resumed, from 1000 images on, or from the whole data set if that has
+    fewer. What counts is what was read since the run was started or resumed: files may have been restored, or left
+    out, in between. All processes end with the same error; the last checkpoint stays as it is.
 
     Args:
         max_share (float): The share that training goes on with, from 0 (none) to 1 (any). Defaults to 0.01.
@@ -53,9 +53,11 @@ class BrokenImagesHook(Hook):
         self._listed: Dict[str, str] = {}  # files and reasons, those of the run that was resumed too
         self._read, self._broken = 0, set()  # by all processes, from this start until the last count
         self._newly_read, self._newly_broken = 0, {}  # by this process since then
+        self._resumed_within = False  # an epoch, of which few images may be left to read
 
     def before_train(self, runner: Runner) -> None:
         """Begin, in a resumed run with the list as it was saved."""
+        self._resumed_within = bool((getattr(runner.train_loop, 'resumed', None) or {}).get('batches'))
         self._listed = dict(runner.message_hub.runtime_info.get('broken_files', {}))
         if self._listed:  # the work dir may be another
             self._write(runner)
@@ -74,7 +76,8 @@ class BrokenImagesHook(Hook):
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Count, and judge however few were read: the rest of the epoch, if any, is dropped."""
-        self._count(runner, least_read=0)
+        self._count(runner, least_read=LEAST_READ if self._resumed_within else 0)
+        self._resumed_within = False
 
     def after_train(self, runner: Runner) -> None:
         """Say how many there were."""
@@ -107,7 +110,10 @@ class BrokenImagesHook(Hook):
 
     def _write(self, runner: Runner) -> None:
         if is_main_process():
-            write_whole(_file(runner), exclude_lines(self._listed.items()))
+            try:
+                write_whole(_file(runner), exclude_lines(self._listed.items()))
+            except UserError as error:  # not the end: checkpoints have them too, other processes know nothing of it
+                runner.logger.error(str(error))
 
     def _judge(self, runner: Runner, least_read: int) -> None:
         total = _number_of_images(runner.train_dataloader.dataset)

@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterator, List, Optional
 from mmengine.dist import is_main_process, master_only
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook as Base
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
 from mmdclpp.engine.run_state import RUN_STATE, run_state
 from mmdclpp.errors import UserError
@@ -49,11 +49,20 @@ class CheckpointHook(Base):
         if self.backend_args is None and self.file_client_args is None and '://' not in str(self.out_dir or ''):
             self.backend_args = dict(backend='whole')
         self._before_validation: Optional[Dict[str, Any]] = None
+        self._saves_best = False
 
     def before_train(self, runner: Runner) -> None:
         """Prepare the folder, and take what a killed run left there."""
         super().before_train(runner)
+        # Resumed in another folder, or in a copy, it leaves what lies in the first.
+        if getattr(self, 'best_ckpt_path', None):
+            self.best_ckpt_path = self._in_folder(self.best_ckpt_path)
+        for metric, path in getattr(self, 'best_ckpt_path_dict', {}).items():
+            self.best_ckpt_path_dict[metric] = path and self._in_folder(path)
         self._clean()
+
+    def _in_folder(self, path: str) -> str:
+        return self.file_backend.join_path(self.out_dir, os.path.basename(path))
 
     @master_only
     def _clean(self) -> None:
@@ -70,8 +79,8 @@ class CheckpointHook(Base):
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Note the random states of training, to which validation comes back at its end."""
-        if self.save_best is not None:
-            self._before_validation = run_state(runner, runner.iter - runner.epoch * len(runner.train_dataloader))
+        if self.save_best is not None and isinstance(runner._train_loop, BaseLoop):  # not of testing alone
+            self._before_validation = run_state(runner)
 
     def after_val_epoch(self, runner: Runner, metrics: Dict[str, float]) -> None:
         """Save the best, as mmengine does."""
@@ -88,10 +97,12 @@ class CheckpointHook(Base):
             UserError: If it cannot be written.
         """
         name = INTERIM.format(runner.iter + 1)
-        path = self.file_backend.join_path(self.out_dir, name)
+        path = self._in_folder(name)
+        if path == self.last_ckpt:  # this iteration has its checkpoint
+            return path
         with self._all_or_nothing(runner):
             self._drop_interim(runner)
-            runner.message_hub.update_info('interim_ckpt', path)
+            runner.message_hub.update_info('interim_ckpt', name)
             self._write(runner, name, dict(epoch=runner.epoch, iter=runner.iter + 1))
         return path
 
@@ -102,29 +113,32 @@ class CheckpointHook(Base):
                 if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
                     if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
                         outdated = self.filename_tmpl.format(self.keep_ckpt_ids.popleft())
-                        self._remove(self.file_backend.join_path(self.out_dir, outdated))
+                        self._remove(outdated)
                     self.keep_ckpt_ids.append(step)
                     runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
                 name = self.filename_tmpl.format(step)
-                self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+                self.last_ckpt = self._in_folder(name)
                 runner.message_hub.update_info('last_ckpt', self.last_ckpt)
                 self._write(runner, name, meta)
         except UserError as error:
-            if meta['iter'] >= runner.max_iters:
+            last = meta['epoch'] >= runner.max_epochs if self.by_epoch else meta['iter'] >= runner.max_iters
+            if last or self._saves_best:
                 raise
             runner.logger.error(f'No checkpoint was saved: {error}. Training goes on, and tries again at the next.')
 
     def _save_best_checkpoint(self, runner: Runner, metrics: Dict[str, float]) -> None:
+        self._saves_best = True
         try:
             with self._all_or_nothing(runner):
                 super()._save_best_checkpoint(runner, metrics)
         except UserError as error:
             runner.logger.error(f'The best checkpoint was not saved: {error}. The one before stays.')
+        finally:
+            self._saves_best = False
 
     def _write(self, runner: Runner, name: str, meta: Dict[str, Any]) -> None:
         # By all processes: each has its own random states.
-        batches = meta['iter'] - meta['epoch'] * len(runner.train_dataloader)
-        meta = {**meta, RUN_STATE: self._before_validation or run_state(runner, batches)}
+        meta = {**meta, RUN_STATE: self._before_validation or run_state(runner)}
         runner.save_checkpoint(
             self.out_dir,
             name,
@@ -137,8 +151,7 @@ class CheckpointHook(Base):
             **self.args,
         )
         if is_main_process():
-            path = self.file_backend.join_path(self.out_dir, name)
-            write_whole(Path(runner.work_dir) / 'last_checkpoint', str(path))
+            write_whole(Path(runner.work_dir) / 'last_checkpoint', str(self._in_folder(name)))
 
     def _drop_interim(self, runner: Runner) -> None:
         interim = runner.message_hub.runtime_info.get('interim_ckpt')
@@ -146,9 +159,9 @@ class CheckpointHook(Base):
             runner.message_hub.update_info('interim_ckpt', '')
             self._remove(interim)
 
-    def _remove(self, path: str) -> None:
-        if is_main_process() and self.file_backend.isfile(path):
-            self.file_backend.remove(path)
+    def _remove(self, name: str) -> None:
+        if is_main_process():
+            self.file_backend.remove(self._in_folder(name))
 
     @contextmanager
     def _all_or_nothing(self, runner: Runner) -> Iterator[None]:
@@ -166,8 +179,11 @@ class CheckpointHook(Base):
             raise
         finally:
             self.file_backend = backend
+        # One that is replaced by another of the same name is none.
+        current = {self.last_ckpt, getattr(self, 'best_ckpt_path', None)}
+        current.update(getattr(self, 'best_ckpt_path_dict', {}).values())
         for path in outdated:
-            if backend.isfile(path):
+            if path not in current and backend.isfile(path):
                 backend.remove(path)
 
 

@@ -137,15 +137,17 @@ class FiniteHook(Hook):
             barrier()  # a launcher ends all processes as soon as one has left
             raise UserError(
                 f'{message}, since weights themselves are not finite ({_some(broken)}){told}: go on from an earlier '
-                'checkpoint (--resume CHECKPOINT) with a lower learning rate or optim_wrapper.clip_grad'
+                'checkpoint (--resume CHECKPOINT) with optim_wrapper.clip_grad, or from its weights (--init) with a '
+                'lower learning rate'
             )
         among = min(self.window, self._updates)
         if len(self._skips) > self.max_skips:
             barrier()
             raise UserError(
                 f'{message}; of the last {among:,} updates {len(self._skips):,} were not finite, and '
-                f'default_hooks.finite.max_skips={self.max_skips}{told}: lower the learning rate, set '
-                'optim_wrapper.clip_grad or use --amp bf16 for fp16, and go on with --resume; weights were not touched'
+                f'default_hooks.finite.max_skips={self.max_skips}{told}: set '
+                'optim_wrapper.clip_grad, or --amp bf16 for fp16, and go on with --resume from a checkpoint before it '
+                'began; or begin with the weights of one (--init) and a lower learning rate'
             )
         runner.logger.warning(f'{message}: the update is left out, {len(self._skips):,} of the last {among:,}{told}.')
 

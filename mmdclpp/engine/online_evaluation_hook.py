@@ -135,11 +135,17 @@ class OnlineEvaluationHook(Hook, ABC):
                 self._extract(_with_backbone(runner), dataset, [0], num_workers=0)
         if self.at_start and runner.iter == 0:
             self._evaluate(runner, 'before training')
+        resumed = getattr(runner.train_loop, 'resumed', None)
+        if resumed and not resumed['batches'] and self._is_due(runner.epoch, runner.max_epochs):
+            self._evaluate(runner, f'after epoch {runner.epoch}')  # it may have been cut off, after the checkpoint
 
     def after_train_epoch(self, runner: Runner, metrics: Optional[Dict[str, float]] = None) -> None:
         """Evaluate, if it is time."""
-        if self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner):
+        if self._is_due(runner.epoch + 1, runner.max_epochs):
             self._evaluate(runner, f'after epoch {runner.epoch + 1}')
+
+    def _is_due(self, epochs: int, of: int) -> bool:
+        return epochs % self.interval == 0 or epochs == of
 
     def _build(self, split: str) -> BaseDataset:
         try:

@@ -59,7 +59,9 @@ class PreemptionHook(Hook):
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs: Optional[dict] = None) -> None:
         """Leave, if that was asked for."""
-        if not self._agreed() or runner.iter + 1 >= runner.max_iters:
+        last_epoch = runner.epoch + 1 >= runner.max_epochs
+        ends = last_epoch and self.end_of_epoch(runner.train_dataloader, batch_idx) or self.is_last_train_iter(runner)
+        if not self._agreed() or ends:  # it is done before anyone could go on
             return
         hook = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
         saved = 'the config has no CheckpointHook: nothing is saved'
@@ -84,7 +86,7 @@ class PreemptionHook(Hook):
     def close(self) -> None:
         """Handle the signals as before."""
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler or signal.SIG_DFL)  # None: not set by Python
         self._before.clear()
 
 

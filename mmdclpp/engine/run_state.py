@@ -11,25 +11,25 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmdclpp.engine.unwrapped import unwrapped
+from mmdclpp.errors import UserError
 
 # Where it lies in a checkpoint's ``meta``.
 RUN_STATE = 'run_state'
 
 
-def run_state(runner: Runner, batches: int) -> Dict[str, Any]:
+def run_state(runner: Runner) -> Dict[str, Any]:
     """What to save of a run, of all its processes, each of which has to call this.
 
     Args:
-        runner (Runner): The run, after an iteration.
-        batches (int): How many of the current epoch are done; 0 at the beginning of one.
+        runner (Runner): The run, after an iteration or an epoch.
 
     Returns:
-        Dict[str, Any]: Numbers and tensors: ``batches``, ``batch`` (samples of an iteration, of all processes),
-        ``random`` (the random states of each process) and ``gradients`` (of each process, those that have been
-        accumulated for an update which is still to come).
+        Dict[str, Any]: Numbers and tensors: ``batches`` (of the current epoch, that are done), ``batch`` (samples of
+        an iteration, of all processes), ``random`` (the random states of each process) and ``gradients`` (of each
+        process, those that have been accumulated for an update which is still to come).
     """
     return dict(
-        batches=batches,
+        batches=getattr(runner.train_loop, 'batches', 0),  # other loops count for themselves
         batch=_samples(runner),
         random=all_gather_object(_random_states()),
         gradients=_of_all(_pending_gradients(runner)),
@@ -56,15 +56,14 @@ def restore(runner: Runner, state: Dict[str, Any]) -> None:
                 parameter.grad = gradients[name].to(parameter)
 
 
-def batches_done(runner: Runner, state: Dict[str, Any]) -> int:
-    """Where in the epoch to go on; at its beginning if batches are others than those of the run before."""
-    if state['batches'] and state['batch'] != _samples(runner):
-        runner.logger.warning(
-            f'The checkpoint is of batches of {state["batch"]} samples, this run has {_samples(runner)}: the epoch '
-            'begins anew.'
+def require_same_batches(runner: Runner, state: Dict[str, Any]) -> None:
+    """Raise a UserError if batches are others than those of the run before: schedules would be out of step."""
+    if state['batch'] != _samples(runner):
+        raise UserError(
+            f'resume: the checkpoint is of batches of {state["batch"]} samples, of all processes together, this run '
+            f'has {_samples(runner)}: correct train_dataloader.batch_size or the number of processes, or give the '
+            'checkpoint as --init to begin with its weights'
         )
-        return 0
-    return state['batches']
 
 
 def _samples(runner: Runner) -> int:

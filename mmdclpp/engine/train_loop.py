@@ -7,7 +7,7 @@ from mmengine.dist import get_rank
 from mmengine.runner import EpochBasedTrainLoop as Base
 from torch import nn
 
-from mmdclpp.engine.run_state import batches_done, restore
+from mmdclpp.engine.run_state import require_same_batches, restore
 from mmdclpp.registry import LOOPS
 from mmdclpp.utils.random_states import random_states_kept
 
@@ -20,14 +20,18 @@ class EpochBasedTrainLoop(Base):
     the start of data workers leave the random states of training as they were.
 
     Attributes:
+        batches (int): How many of the current epoch are done; 0 from its end on.
         resumed (Dict[str, Any], optional): What :func:`~mmdclpp.engine.run_state.run_state` saved, of the run that goes
             on; ``CheckpointHook`` sets it.
     """
 
+    batches = 0
     resumed: Optional[Dict[str, Any]] = None
 
     def run(self) -> nn.Module:
         """Train, and validate in between."""
+        if self.resumed is not None:
+            require_same_batches(self.runner, self.resumed)
         self.runner.call_hook('before_train')
         if self.resumed is not None and not self.resumed['batches']:
             self._validate()
@@ -50,12 +54,14 @@ class EpochBasedTrainLoop(Base):
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         resumed, self.resumed = self.resumed, None
-        start = batches_done(self.runner, resumed) if resumed else 0
+        start = resumed['batches'] if resumed else 0
         batches = self._batches(start)
         if resumed:
             restore(self.runner, resumed)
         for index, batch in enumerate(batches, start):
+            self.batches = index + 1
             self.run_iter(index, batch)
+        self.batches = 0
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1
 

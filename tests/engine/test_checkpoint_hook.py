@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from mmdclpp.apis import train
-from mmdclpp.errors import UserError
+from mmdclpp.engine import CheckpointHook
+from mmdclpp.errors import Preempted, UserError
 
 from .tiny_runs import assert_same, saved, start  # noqa: F401  a fixture
 
@@ -35,10 +36,16 @@ def power(monkeypatch):
         was_cut = False
 
         def cut(self, folder: Path, number: int) -> None:
-            steps, synced, self.was_cut = itertools.count(1), set(), False
+            steps, synced, renamed, self.was_cut = itertools.count(1), set(), [], False
 
             def lose() -> None:
                 self.was_cut = True
+                for path, before in reversed(renamed):
+                    if before is None:
+                        path.unlink()
+                    else:
+                        path.write_bytes(before)
+                        synced.add(path.stat().st_ino)
                 for file in folder.iterdir():
                     if file.is_file() and ours(file) and file.stat().st_ino not in synced:
                         os.truncate(file, file.stat().st_size // 2)
@@ -56,11 +63,17 @@ def power(monkeypatch):
                             lose()
                         if act is fsync:
                             synced.add(os.fstat(args[0]).st_ino)
+                        if act is replace:
+                            path = Path(args[1])
+                            renamed.append((path, path.read_bytes() if path.exists() else None))
+                    elif act is fsync and path_of(*args) == str(folder):
+                        renamed.clear()
                     return act(*args, **kwargs)
 
                 return step
 
-            fsync = os.fsync
+            self.lose = lose
+            fsync, replace = os.fsync, os.replace
             monkeypatch.setattr(
                 os, 'fsync', counted(fsync, lambda descriptor: os.readlink(f'/proc/self/fd/{descriptor}'))
             )
@@ -75,7 +88,7 @@ def power(monkeypatch):
 
 # Of each epoch: the checkpoint is brought to the disk, renamed, and its temporary name looked up; so is the note; then,
 # of the second, the checkpoint before is deleted.
-@pytest.mark.parametrize('step', [*range(1, 14), pytest.param(14, id='never')])
+@pytest.mark.parametrize('step', [*range(1, 14), pytest.param(14, id='afterwards')])
 def test_a_run_whose_power_is_cut_while_it_saves_ends_the_same(start, power, tmp_path, step):  # noqa: F811
     start('whole', SHORT)
     folder = tmp_path / 'cut'
@@ -83,9 +96,11 @@ def test_a_run_whose_power_is_cut_while_it_saves_ends_the_same(start, power, tmp
     power.cut(folder, step)
     try:
         start('cut', SHORT)
+        assert step == 14
+        power.lose()
     except PowerCut:
         pass
-    assert power.was_cut == (step < 14)
+    assert power.was_cut
     power.restore()
     start('cut', SHORT, resume=True)
     assert_same(saved(folder, FINAL), saved(tmp_path / 'whole', FINAL))
@@ -189,7 +204,7 @@ def test_what_killed_runs_left_half_written_is_cleared(start, tmp_path):  # noqa
     assert not left.exists() and foreign.exists()
 
 
-def test_a_checkpoint_of_another_number_of_processes_or_batch_is_resumed_with_a_warning(start, tmp_path):  # noqa: F811
+def test_a_checkpoint_of_another_number_of_processes_is_resumed_with_a_warning(start, tmp_path):  # noqa: F811
     start('run', {'train_cfg.max_epochs': 1})
     file = tmp_path / 'run/epoch_1.pth'
     checkpoint = torch.load(file, weights_only=False)
@@ -200,3 +215,66 @@ def test_a_checkpoint_of_another_number_of_processes_or_batch_is_resumed_with_a_
     (log,) = sorted((tmp_path / 'run').glob('*/*.log'))[-1:]
     assert 'The checkpoint is of 2 processes, this run has 1' in log.read_text()
     assert runner.epoch == 2
+
+
+@pytest.mark.parametrize('batch_size', [1, 4])
+def test_other_batches_are_refused_and_the_right_ones_still_go_on(start, tmp_path, batch_size):  # noqa: F811
+    start('run', {'train_cfg.max_epochs': 1})
+    with pytest.raises(UserError, match=f'batches of 2 samples.* this run has {batch_size}: correct train_dataloader'):
+        start('run', {'train_dataloader.batch_size': batch_size}, resume=True)
+    assert start('run', resume=True).epoch == 3
+
+
+def test_another_number_of_images_is_trained_on_whole(start, tmp_path, tiny_coco):  # noqa: F811
+    listing = tmp_path / 'images.txt'
+    images = sorted(map(str, (tiny_coco / 'images').rglob('*.jpg')))
+
+    def run(number, epochs, **arguments):
+        listing.write_text('\n'.join(images[:number]))
+        dataset = {'train_dataloader.dataset.ann_file': str(listing), 'train_dataloader.dataset.data_prefix': ''}
+        return start('run', {**dataset, 'train_cfg.max_epochs': epochs}, **arguments)
+
+    run(4, epochs=1)
+    assert run(8, epochs=2, resume=True).iter == 2 + 4
+    assert run(6, epochs=4, resume=True).iter == 2 + 4 + 3 + 3
+
+
+def test_a_run_resumed_in_another_folder_leaves_the_first_as_it_is(start, tmp_path):  # noqa: F811
+    with pytest.raises(Preempted):
+        start('first', stop=(6, True))
+    before = sorted((tmp_path / 'first').glob('*.pth'))
+    start('second', resume=str(tmp_path / 'first/iter_6.pth'))
+    assert sorted((tmp_path / 'first').glob('*.pth')) == before
+    start('whole')
+    assert_same(saved(tmp_path / 'second'), saved(tmp_path / 'whole'))
+
+
+def test_a_checkpoint_due_at_the_iteration_of_a_signal_is_kept(start, tmp_path):  # noqa: F811
+    hook = dict(type='CheckpointHook', by_epoch=False, interval=2, max_keep_ckpts=-1)
+    options = {'default_hooks.checkpoint': hook}
+    with pytest.raises(Preempted, match='iter_4.pth is saved'):
+        start('run', options, stop=(4, True))
+    start('run', options, resume=True)
+    assert {file.name for file in (tmp_path / 'run').glob('*.pth')} == {f'iter_{n}.pth' for n in range(2, 13, 2)}
+    start('whole', options)
+    assert_same(*(saved(tmp_path / name, 'iter_12.pth') for name in ('run', 'whole')))
+
+
+def test_a_best_checkpoint_written_again_is_not_deleted(classifier_config, tmp_path):
+    hook = dict(type='CheckpointHook', save_best='accuracy/top1')
+    runner = train(classifier_config, tmp_path, cfg_options={'default_hooks.checkpoint': hook}, seed=0)
+    (best,) = tmp_path.glob('best_*.pth')
+    (hook,) = (hook for hook in runner.hooks if isinstance(hook, CheckpointHook))
+    hook._save_best_checkpoint(runner, {'accuracy/top1': 1000.0})
+    assert best.exists() and runner.message_hub.get_info('best_score') == 1000.0
+
+
+@pytest.mark.parametrize('note', ['', 'gone/epoch_9.pth'], ids=['empty', 'of a file that is gone'])
+def test_without_a_named_checkpoint_the_newest_whole_one_is_used(start, tmp_path, note):  # noqa: F811
+    start('run')
+    whole = saved(tmp_path / 'run')
+    (tmp_path / 'run/epoch_3.pth').unlink()
+    (tmp_path / 'run/last_checkpoint').write_text(note)
+    with pytest.warns(UserWarning, match=r'is gone: training goes on from .*epoch_2.pth'):
+        start('run', resume=True)
+    assert_same(saved(tmp_path / 'run'), whole)

@@ -31,7 +31,7 @@ def test_a_run_that_is_preempted_again_and_again_ends_as_one_that_was_not(start,
     for iterations in (1, 3, 4, 6, 9, 11):
         with pytest.raises(Preempted, match=f'SIGTERM after iteration {iterations}: .*iter_{iterations}.pth is saved'):
             start('stopped', options, stop=(iterations, True), resume=True, **arguments)
-    start('stopped', options, resume=True, **arguments)
+    start('stopped', options, resume=True, stop=(12, True), **arguments)  # too late to be of use
     assert_same(saved(tmp_path / 'stopped'), saved(tmp_path / 'whole'))
     assert not list((tmp_path / 'stopped').glob('iter_*.pth')), 'what was saved in between is no longer needed'
 
@@ -56,15 +56,17 @@ def test_validation_is_done_again_where_it_may_have_been_cut_off_and_changes_not
     }
 
     def run(name, *stops, **arguments):
-        hooks = [dict(type='mmdclpp.DrawsRandomly')]
-        for stop in stops:
-            hooks.append(dict(type='mmdclpp.StopsAfter', iterations=stop, by_signal=False))
+        hooks = [dict(type='mmdclpp.DrawsRandomly'), *stops]
         train(classifier_config, tmp_path / name, cfg_options={**options, 'custom_hooks': hooks}, seed=0, **arguments)
 
     run('whole')
-    for iterations in (6, 10):
+    for stop in (
+        dict(type='mmdclpp.StopsInValidation', epoch=1),
+        dict(type='mmdclpp.StopsAfter', iterations=6, by_signal=False),
+        dict(type='mmdclpp.StopsInValidation', epoch=3),
+    ):
         with pytest.raises(KeyboardInterrupt):
-            run('stopped', iterations, resume=True)
+            run('stopped', stop, resume=True)
     run('stopped', resume=True)
     whole, stopped = (saved(tmp_path / name) for name in ('whole', 'stopped'))
     assert_same(stopped, whole)

@@ -39,8 +39,23 @@ class StopsAfter(Hook):
 
 
 @HOOKS.register_module(force=True)
+class StopsInValidation(Hook):
+    """Ends the run in the validation after an epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def before_val_iter(self, runner, batch_idx, data_batch=None):
+        if runner.epoch == self.epoch and batch_idx == 1:
+            raise KeyboardInterrupt
+
+
+@HOOKS.register_module(force=True)
 class DrawsRandomly(Hook):
-    """Draws in every iteration, as a user's augmentation or dropout does."""
+    """Draws in every iteration, also of validation, as a user's augmentation or dropout does."""
+
+    def before_val_iter(self, runner, batch_idx, data_batch=None):
+        random.random(), np.random.rand(), torch.rand(())
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         draws = [random.random(), float(np.random.rand()), float(torch.rand(()))]
