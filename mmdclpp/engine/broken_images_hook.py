@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmdclpp.datasets.exclude_file import exclude_lines
+from mmdclpp.engine.run_state import resumed_at
 from mmdclpp.errors import UserError
 from mmdclpp.registry import HOOKS
 from mmdclpp.utils.files import printable, write_whole
@@ -57,7 +58,7 @@ class BrokenImagesHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Begin, in a resumed run with the list as it was saved."""
-        self._resumed_within = bool((getattr(runner.train_loop, 'resumed', None) or {}).get('batches'))
+        self._resumed_within = bool(resumed_at(runner))
         self._listed = dict(runner.message_hub.runtime_info.get('broken_files', {}))
         if self._listed:  # the work dir may be another
             self._write(runner)

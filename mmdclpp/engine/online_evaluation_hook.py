@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
+from mmdclpp.engine.run_state import resumed_at
 from mmdclpp.engine.unwrapped import evaluated
 from mmdclpp.errors import UserError
 from mmdclpp.evaluation.features import iterate_features
@@ -135,8 +136,7 @@ class OnlineEvaluationHook(Hook, ABC):
                 self._extract(_with_backbone(runner), dataset, [0], num_workers=0)
         if self.at_start and runner.iter == 0:
             self._evaluate(runner, 'before training')
-        resumed = getattr(runner.train_loop, 'resumed', None)
-        if resumed and not resumed['batches'] and self._is_due(runner.epoch, runner.max_epochs):
+        if resumed_at(runner) == 0 and self._is_due(runner.epoch, runner.max_epochs):
             self._evaluate(runner, f'after epoch {runner.epoch}')  # it may have been cut off, after the checkpoint
 
     def after_train_epoch(self, runner: Runner, metrics: Optional[Dict[str, float]] = None) -> None:

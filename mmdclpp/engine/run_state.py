@@ -36,6 +36,12 @@ def run_state(runner: Runner) -> Dict[str, Any]:
     )
 
 
+def resumed_at(runner: Runner) -> Optional[int]:
+    """How many batches of its epoch a run that goes on had done; None if it begins, or has gone on by now."""
+    state = getattr(getattr(runner, 'train_loop', None), 'resumed', None)
+    return None if state is None else state['batches']
+
+
 def restore(runner: Runner, state: Dict[str, Any]) -> None:
     """Let this process go on with its own part of ``state``: random states and gradients.
 

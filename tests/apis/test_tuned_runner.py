@@ -64,15 +64,15 @@ class Loads:
 
     hooks: list = []
 
-    def load_checkpoint(self):
-        return dict(state_dict={}, ema_state_dict={})
+    def load_checkpoint(self, filename, strict=False):
+        return dict(meta={}, message_hub={}, state_dict={}, ema_state_dict={})
 
 
 @pytest.mark.parametrize('resumes', [False, True])
 def test_averaged_weights_may_be_begun_with_and_not_be_gone_on_from_without_averaging(resumes):
     runner = type('TunedLoads', (Tuned, Loads), dict(_resume=resumes))()
     with pytest.raises(UserError, match='resume with ema') if resumes else nullcontext():
-        assert 'state_dict' in runner.load_checkpoint()
+        assert 'state_dict' in runner.load_checkpoint('epoch_1.pth')
 
 
 def test_evaluation_stays_uncompiled():

@@ -58,7 +58,7 @@ def _status(process, name):
     return int(next(line for line in lines if line.startswith(name)).split()[1])
 
 
-def test_20_000_iterations_take_no_more_memory_files_or_threads_than_2_000(tiny_coco, tmp_path):
+def test_20_000_iterations_take_no_more_files_or_threads_than_2_000_and_hardly_more_memory(tiny_coco, tmp_path):
     images = sorted(map(str, (tiny_coco / 'images').rglob('*.jpg')))
     listing = tmp_path / 'images.txt'
     listing.write_text('\n'.join(images * (ITERATIONS // EPOCHS * 2 // len(images))))
@@ -79,4 +79,4 @@ def test_20_000_iterations_take_no_more_memory_files_or_threads_than_2_000(tiny_
     for name, start, end in zip(('files', 'threads', 'processes'), *(list(zip(*part))[1:] for part in (early, late))):
         assert max(end) <= max(start), name
     growth = sorted(row[0] for row in late)[2] - sorted(row[0] for row in early)[2]
-    assert growth < 8, f'{growth:.1f} MiB'
+    assert growth < 16, f'{growth:.1f} MiB: more than 1 kB an iteration'
