@@ -2,15 +2,20 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.hooks import Hook
 
+from mmdclpp.errors import Preempted
 from mmdclpp.registry import HOOKS
 
+from .tiny_runs import FINAL, assert_same, saved
 from .tiny_runs import run as tiny_run
 
 ITERATIONS, EPOCHS = 20_000, 10
@@ -33,6 +38,33 @@ def test_200_times_killed_at_random_and_resumed_a_run_is_the_uninterrupted_one_b
     assert {'-9', '75'} <= set(result['ends']) <= {'-9', '75', '-15'}  # -15: while Python ends
     assert result['finished'] >= 50
     assert result['killed_while_writing'] >= 10
+
+
+def in_two_processes(rank, folder, images, port, stop):
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2', MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
+    torch.set_num_threads(1)
+    options = {'train_dataloader.batch_size': 1, 'train_dataloader.num_workers': 1}
+    # Another rank than the one that writes is told to leave.
+    with suppress(Preempted):
+        stop = stop if rank == 1 else None
+        tiny_run(folder, images, options, stop, resume=True, launcher='pytorch', ema=0.1, accumulate=5)
+
+
+def test_two_processes_of_which_one_is_told_to_leave_go_on_as_if_it_had_not_been(tiny_coco, tmp_path):
+    def run(name, stop=None):
+        with socket.create_server(('127.0.0.1', 0)) as server:
+            port = str(server.getsockname()[1])
+        arguments = (tmp_path / name, tiny_coco / 'images', port, stop)
+        torch.multiprocessing.spawn(in_two_processes, arguments, nprocs=2)
+
+    run('whole')
+    for iteration in (2, 7):
+        run('stopped', stop=(iteration, True))
+        assert not (tmp_path / 'stopped' / FINAL).exists()
+    run('stopped')
+    whole, stopped = (saved(tmp_path / name) for name in ('whole', 'stopped'))
+    assert len(whole['meta']['run_state']['random']) == 2
+    assert_same(stopped, whole)
 
 
 @HOOKS.register_module(force=True)
