@@ -111,7 +111,7 @@ def train(
 
     Raises:
         UserError: If the config, an option or a checkpoint cannot be used.
-        Preempted: On SIGTERM or SIGUSR1, with a checkpoint saved.
+        mmdclpp.errors.Preempted: On SIGTERM or SIGUSR1, with a checkpoint saved.
     """
 
     def set_flags(cfg: Config) -> None:

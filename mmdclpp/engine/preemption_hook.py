@@ -20,7 +20,7 @@ from mmdclpp.registry import HOOKS
 
 @HOOKS.register_module()
 class PreemptionHook(Hook):
-    """On a signal, save a checkpoint after the next iteration, and raise :class:`~mmdclpp.errors.Preempted`.
+    """On a signal, save a checkpoint after the next iteration, and raise ``mmdclpp.errors.Preempted``.
 
     It is enough if one of several processes gets the signal: with each iteration they tell each other, in the
     background, and all leave after the same one. Data workers ignore the signals, which clusters often send to them

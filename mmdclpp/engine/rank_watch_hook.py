@@ -32,8 +32,7 @@ class RankWatchHook(Hook):
     torch.distributed lets the others wait for it, for ten or thirty minutes, then fails without naming it. Here each
     process sends a sign of life every second, from a thread. If one is dead, silent, or has left with an error, or if
     no process goes on, one line on stderr and in the log names it, with its host, process and place, and every process
-    exits with status 69, after a checkpoint that it is just writing. :class:`~mmdclpp.utils.rank_watch.RankWatch` does
-    it.
+    exits with status 69, after a checkpoint that it is just writing. ``utils/rank_watch.py`` does it.
 
     ``mmdclpp.apis.train`` registers the hook, unless the config has one with other limits:
     ``default_hooks=dict(rank_watch=dict(type='RankWatchHook', beat_timeout=300))``. A single process is not watched.

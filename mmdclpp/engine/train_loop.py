@@ -21,8 +21,7 @@ class EpochBasedTrainLoop(Base):
 
     Attributes:
         batches (int): How many of the current epoch are done; 0 from its end on.
-        resumed (Dict[str, Any], optional): What :func:`~mmdclpp.engine.run_state.run_state` saved, of the run that goes
-            on; ``CheckpointHook`` sets it.
+        resumed (Dict[str, Any], optional): What ``run_state`` saved of a run that goes on, given by ``CheckpointHook``.
     """
 
     batches = 0

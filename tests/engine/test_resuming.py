@@ -48,7 +48,7 @@ def test_a_run_that_is_killed_goes_on_from_its_last_epoch_and_ends_the_same(star
 
 
 def test_validation_is_done_again_where_it_may_have_been_cut_off_and_changes_nothing(classifier_config, tmp_path):
-    checkpoint = dict(type='CheckpointHook', save_best='accuracy/top1', max_keep_ckpts=2)
+    checkpoint = dict(type='CheckpointHook', interval=1, save_best='accuracy/top1', max_keep_ckpts=2)
     options = {
         'train_cfg.max_epochs': 3,
         'default_hooks.checkpoint': checkpoint,

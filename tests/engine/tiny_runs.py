@@ -107,7 +107,7 @@ def saved(folder: Path, name: str = FINAL) -> Dict[str, Any]:
     logged = {
         key: value.data
         for key, value in scalars.items()
-        if key.startswith('train/') and not key.endswith(('time', 'memory'))
+        if key.startswith(('train/', 'val/')) and not key.endswith(('time', 'memory'))
     }
     meta = {key: checkpoint['meta'][key] for key in ('epoch', 'iter', 'seed', 'run_state')}
     return {**checkpoint, 'meta': meta, 'message_hub': logged}
