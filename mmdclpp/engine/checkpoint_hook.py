@@ -80,7 +80,7 @@ class CheckpointHook(Base):
     def before_val_epoch(self, runner: Runner) -> None:
         """Note the random states of training, to which validation comes back at its end."""
         if self.save_best is not None and isinstance(runner._train_loop, BaseLoop):  # not of testing alone
-            self._before_validation = run_state(runner)
+            self._before_validation = dict(run_state(runner), validated=True)
 
     def after_val_epoch(self, runner: Runner, metrics: Dict[str, float]) -> None:
         """Save the best, as mmengine does."""

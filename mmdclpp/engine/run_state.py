@@ -25,12 +25,14 @@ def run_state(runner: Runner) -> Dict[str, Any]:
 
     Returns:
         Dict[str, Any]: Numbers and tensors: ``batches`` (of the current epoch, that are done), ``batch`` (samples of
-        an iteration, of all processes), ``random`` (the random states of each process) and ``gradients`` (of each
-        process, those that have been accumulated for an update which is still to come).
+        an iteration, of all processes), ``validated`` (whether the validation that follows is done), ``random`` (the
+        random states of each process) and ``gradients`` (of each process, those that have been accumulated for an
+        update which is still to come).
     """
     return dict(
         batches=getattr(runner.train_loop, 'batches', 0),  # other loops count for themselves
         batch=_samples(runner),
+        validated=False,
         random=all_gather_object(_random_states()),
         gradients=_of_all(_pending_gradients(runner)),
     )

@@ -32,7 +32,7 @@ class EpochBasedTrainLoop(Base):
         if self.resumed is not None:
             require_same_batches(self.runner, self.resumed)
         self.runner.call_hook('before_train')
-        if self.resumed is not None and not self.resumed['batches']:
+        if self.resumed is not None and not self.resumed['batches'] and not self.resumed['validated']:
             self._validate()
         while self._epoch < self._max_epochs and not self.stop_training:
             self.run_epoch()

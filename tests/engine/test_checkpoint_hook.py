@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from mmdclpp.apis import train
+from mmdclpp.apis.training import last_checkpoint
 from mmdclpp.engine import CheckpointHook
 from mmdclpp.errors import Preempted, UserError
+from mmdclpp.utils.checkpoint_files import damage
 
 from .tiny_runs import assert_same, saved, start  # noqa: F401  a fixture
 
@@ -102,6 +104,8 @@ def test_a_run_whose_power_is_cut_while_it_saves_ends_the_same(start, power, tmp
         pass
     assert power.was_cut
     power.restore()
+    if step > 5:
+        assert damage(last_checkpoint(folder)) is None, 'the first was there by then'
     start('cut', SHORT, resume=True)
     assert_same(saved(folder, FINAL), saved(tmp_path / 'whole', FINAL))
     left = {file.name for file in folder.glob('*.pth')} - {FINAL}

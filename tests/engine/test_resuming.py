@@ -62,14 +62,18 @@ def test_validation_is_done_again_where_it_may_have_been_cut_off_and_changes_not
     run('whole')
     for stop in (
         dict(type='mmdclpp.StopsInValidation', epoch=1),
-        dict(type='mmdclpp.StopsAfter', iterations=6, by_signal=False),
         dict(type='mmdclpp.StopsInValidation', epoch=3),
     ):
         with pytest.raises(KeyboardInterrupt):
             run('stopped', stop, resume=True)
     run('stopped', resume=True)
-    whole, stopped = (saved(tmp_path / name) for name in ('whole', 'stopped'))
+    # One whose checkpoint was written again by the validation, with its score.
+    with pytest.raises(KeyboardInterrupt):
+        run('later', dict(type='mmdclpp.StopsAfter', iterations=6, by_signal=False))
+    run('later', resume=True)
+    whole, stopped, later = (saved(tmp_path / name) for name in ('whole', 'stopped', 'later'))
     assert_same(stopped, whole)
+    assert_same(later, whole)
     best = [[file.name for file in (tmp_path / name).glob('best_*')] for name in ('whole', 'stopped')]
     assert best[0] == best[1] and len(best[0]) == 1
 
